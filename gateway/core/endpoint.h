@@ -1,0 +1,16 @@
+// The routes of the public API, and which wire dialect a client speaks on each.
+#pragma once
+
+#include <string_view>
+
+namespace gateway {
+
+enum class Endpoint { kChatCompletions, kCompletions, kEmbeddings, kResponses, kMessages };
+
+// The path as clients know it: "/v1/chat/completions".
+std::string_view EndpointPath(Endpoint endpoint);
+
+// The label of logs and metrics: "chat_completions".
+std::string_view EndpointName(Endpoint endpoint);
+
+}  // namespace gateway

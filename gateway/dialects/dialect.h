@@ -1,0 +1,102 @@
+// What the gateway needs to know of a provider's API. One object per dialect, without state, shared
+// by all threads; one StreamReader per streamed attempt.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/clock.h"
+#include "gateway/core/client_request.h"
+#include "gateway/core/endpoint.h"
+#include "gateway/core/headers.h"
+#include "gateway/core/outcome.h"
+
+namespace gateway {
+
+// The configured provider as far as the wire needs it.
+struct ProviderEndpoint {
+  std::string host;         // for the Host header: "api.openai.com" or "10.0.0.1:8000"
+  std::string base_path;    // "/v1" or empty; never ends in '/'
+  std::string api_version;  // azure
+  std::string credential;   // empty: none
+};
+
+// A request ready to be sent: `head` ends in the empty line, the body is the pieces one after
+// another.
+struct UpstreamRequest {
+  std::string head;
+  // Views into the client's body and into `rewritten`; valid while both live.
+  std::vector<std::string_view> body;
+  std::string rewritten;
+};
+
+// A complete answer, not streamed.
+struct UpstreamReply {
+  int status = 0;
+  const Headers& headers;
+  std::string_view body;
+  common::WallTime received_at;
+};
+
+// What a piece of a provider's stream meant to the client.
+struct StreamStep {
+  // Bytes for the client, in its dialect; empty while held back before the commit point.
+  std::string client_bytes;
+  // The model has begun to answer: from now on the status is out.
+  bool is_committed = false;
+  // The dialect's own end marker was seen: the stream is complete.
+  bool is_complete = false;
+  // Set once; nothing of the failure itself is in client_bytes.
+  std::optional<Failure> failure;
+};
+
+class StreamReader {
+ public:
+  virtual ~StreamReader() = default;
+  // The next bytes of the provider's body, cut anywhere. Not called after failure or completion.
+  virtual StreamStep Feed(std::string_view bytes) = 0;
+  // The provider closed the body. Without the end marker before it, this is a failure.
+  virtual StreamStep Finish() = 0;
+  // Input and output tokens as the provider counted them; 0 when it did not say.
+  virtual int64_t TokensUsed() const = 0;
+};
+
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+  virtual std::string_view name() const = 0;
+
+  // Whether requests of `endpoint` can be served.
+  virtual bool Serves(Endpoint endpoint) const = 0;
+
+  // `model` is the target's name for the model; `request_id` goes along where the provider takes
+  // one.
+  virtual UpstreamRequest BuildRequest(const ProviderEndpoint& provider, Endpoint endpoint,
+                                       std::string_view model, const RequestScan& scan,
+                                       std::string_view client_body) const = 0;
+
+  // Nothing when the model has answered; else what went wrong, told by status, headers and body
+  // together. A 2xx is inspected too: P1 says that a 2xx means the model answered.
+  virtual std::optional<Failure> ClassifyReply(Endpoint endpoint,
+                                               const UpstreamReply& reply) const = 0;
+
+  // For a 2xx whose content type is an event stream.
+  virtual std::unique_ptr<StreamReader> NewStreamReader(Endpoint endpoint) const = 0;
+
+  // Tokens of a complete successful answer; 0 when it did not say.
+  virtual int64_t TokensUsed(Endpoint endpoint, std::string_view body) const = 0;
+
+  // The header that carries the provider's request id, in lower case.
+  virtual std::string_view RequestIdHeader() const = 0;
+};
+
+// The dialect called `name` in the configuration, or nullptr. Lives for the whole program.
+const Dialect* FindDialect(std::string_view name);
+// Their names, in the order of the one explicit list.
+std::vector<std::string_view> DialectNames();
+
+}  // namespace gateway
