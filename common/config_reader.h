@@ -3,17 +3,18 @@
 // unknown key the nearest known one). All complaints of a file are collected, not only the first.
 //
 // Text values may hold ${NAME}: replaced by the environment variable, an error when it is not set;
-// "$$" is a dollar sign. Secrets never occur in a complaint.
+// "$$" is a dollar sign. A complaint quotes what the file says, never what a variable or a secret
+// holds.
 //
 // Use: open the file, wrap the root in a ConfigObject, call Read* for each known key with the
-// variable that already holds the default, then ask ConfigErrors for the status.
+// variable that already holds the default, then ask ConfigErrors for the status once the
+// ConfigObject is gone.
 // Not thread-safe; meant for start and reload.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,32 +22,15 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/config_document.h"
+#include "common/secret.h"
 
 namespace common {
-
-// A credential in memory. Cannot be printed by accident: no operator<<, no implicit conversion.
-class Secret {
- public:
-  Secret() = default;
-  explicit Secret(std::string value) : value_(std::move(value)) {}
-  const std::string& Reveal() const { return value_; }
-  bool IsEmpty() const { return value_.empty(); }
-  bool operator==(const Secret&) const = default;
-
- private:
-  std::string value_;
-};
-
-// Where a value stands, counted from 1.
-struct ConfigPlace {
-  std::string file;
-  int line = 0;
-  int column = 0;
-};
 
 // Collects complaints; keeps the first 20.
 class ConfigErrors {
  public:
+  // A complaint that is already there is not repeated.
   void Add(const ConfigPlace& place, std::string_view message);
   bool IsEmpty() const { return messages_.empty(); }
   // OK, or InvalidArgument whose message has one complaint a line: "file:line:column: text".
@@ -55,8 +39,6 @@ class ConfigErrors {
  private:
   std::vector<std::string> messages_;
 };
-
-class ConfigNode;  // a YAML value and its place; copied cheaply, shares the parsed document
 
 struct ConfigEnvironment {
   // Value of an environment variable, or nothing.
@@ -67,24 +49,6 @@ struct ConfigEnvironment {
 
 // The process's own environment and file system.
 ConfigEnvironment SystemConfigEnvironment();
-
-// Parses `text`; `file_name` is for complaints. InvalidArgument: not YAML, a duplicate key, an
-// alias or anchor bomb (more than 100,000 nodes), nested deeper than 64, larger than 4 MiB.
-absl::StatusOr<ConfigNode> ParseConfig(std::string_view text, std::string file_name);
-
-// Reads and parses. NotFound or PermissionDenied name the path.
-absl::StatusOr<ConfigNode> ReadConfigFile(const std::string& path);
-
-class ConfigNode {
- public:
-  struct Data;
-  explicit ConfigNode(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
-  const ConfigPlace& place() const;
-  const Data& data() const { return *data_; }
-
- private:
-  std::shared_ptr<const Data> data_;  // shared by all nodes of the document
-};
 
 template <typename T>
 struct ConfigRange {
@@ -104,7 +68,9 @@ class ConfigObject {
   ConfigObject(const ConfigObject&) = delete;
   ConfigObject& operator=(const ConfigObject&) = delete;
 
-  // Each leaves `value` alone when the key is absent, and complains when the value does not fit.
+  // Each leaves `value` alone when the key is absent, and complains when the value does not fit; a
+  // key without a value (null) never fits. Numbers and booleans stand without quotes, unless they
+  // come from a variable.
   void ReadString(std::string_view key, std::string& value);
   void ReadBool(std::string_view key, bool& value);
   void ReadInt(std::string_view key, int64_t& value, ConfigRange<int64_t> range);
@@ -116,12 +82,13 @@ class ConfigObject {
   // One of `choices`; the index of the one found goes to `value`.
   void ReadChoice(std::string_view key, const std::vector<std::string_view>& choices,
                   size_t& value);
-  // Reads `key` or the file named by `key_file` (trailing newline removed); both is an error.
-  // Control characters inside are an error.
+  // Reads `key` or the file named by `key_file` (trailing newline removed); both is an error, and
+  // so is an empty secret. Control characters inside are an error.
   void ReadSecret(std::string_view key, Secret& value);
 
   // The mapping or list under `key`; nothing when absent.
   std::optional<ConfigNode> Child(std::string_view key);
+  // The items of the list under `key`; none when absent.
   std::vector<ConfigNode> List(std::string_view key);
 
   // Complains when `key` is absent or null.
@@ -131,7 +98,21 @@ class ConfigObject {
   void Complain(std::string_view key, std::string_view message);
 
  private:
+  // A scalar with its variables replaced.
+  struct Text {
+    std::string value;
+    std::string shown;  // as it stands in the file, for complaints
+    bool is_plain;      // stands without quotes, or comes from a variable
+  };
+
+  const ConfigNode::Entry* FindEntry(std::string_view key) const;
   const ConfigNode* Find(std::string_view key);
+  std::optional<Text> FindText(std::string_view key);
+  std::optional<Text> ReadText(const ConfigNode& node, std::string_view key);
+  std::optional<std::string> FindSecretText(std::string_view key);
+  std::optional<std::string> FindSecretFile(std::string_view key);
+  void ComplainAt(const ConfigPlace& place, std::string_view key, std::string_view message);
+  void ComplainOfUnknown(const ConfigNode::Entry& entry);
 
   ConfigNode node_;
   std::string name_;

@@ -1,0 +1,103 @@
+#include "common/json_text.h"
+
+namespace common {
+namespace {
+
+constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
+
+bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+// Bytes of the well-formed UTF-8 sequence that `text` begins with, 0 when it begins with none
+// (Unicode Standard, table 3-7). `text` is not empty.
+size_t SequenceLength(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(0);
+  if (lead < 0x80) return 1;
+  size_t length = 0;
+  unsigned char lowest = 0x80;
+  unsigned char highest = 0xBF;
+  if (lead >= 0xC2 && lead <= 0xDF) {
+    length = 2;
+  } else if (lead >= 0xE0 && lead <= 0xEF) {
+    length = 3;
+    if (lead == 0xE0) lowest = 0xA0;
+    if (lead == 0xED) highest = 0x9F;
+  } else if (lead >= 0xF0 && lead <= 0xF4) {
+    length = 4;
+    if (lead == 0xF0) lowest = 0x90;
+    if (lead == 0xF4) highest = 0x8F;
+  }
+  if (length == 0 || text.size() < length) return 0;
+  if (byte(1) < lowest || byte(1) > highest) return 0;
+  for (size_t i = 2; i < length; ++i) {
+    if (!IsContinuation(text[i])) return 0;
+  }
+  return length;
+}
+
+void AppendEscape(unsigned char code, std::string& out) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  out += "\\u00";
+  out += kHex[code >> 4];
+  out += kHex[code & 15];
+}
+
+void AppendAscii(unsigned char c, std::string& out) {
+  switch (c) {
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      if (c < 0x20 || c == 0x7F) return AppendEscape(c, out);
+      out += static_cast<char>(c);
+  }
+}
+
+// U+0080 to U+009F, in UTF-8 C2 80 to C2 9F.
+bool IsWideControl(std::string_view sequence) {
+  return sequence.size() == 2 && sequence[0] == '\xC2' &&
+         static_cast<unsigned char>(sequence[1]) < 0xA0;
+}
+
+}  // namespace
+
+void AppendJsonString(std::string_view text, std::string& out) {
+  out += '"';
+  while (!text.empty()) {
+    const size_t length = SequenceLength(text);
+    const std::string_view sequence = text.substr(0, length);
+    if (length == 0) {
+      out += kReplacement;
+    } else if (length == 1) {
+      AppendAscii(static_cast<unsigned char>(text.front()), out);
+    } else if (IsWideControl(sequence)) {
+      AppendEscape(static_cast<unsigned char>(sequence[1]), out);
+    } else {
+      out += sequence;
+    }
+    text.remove_prefix(length == 0 ? 1 : length);
+  }
+  out += '"';
+}
+
+std::string_view TruncateUtf8(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  size_t end = max_bytes;
+  // A sequence has at most three continuation bytes; more of them are no UTF-8 anyway.
+  while (end > 0 && max_bytes - end < 3 && IsContinuation(text[end])) --end;
+  return text.substr(0, end);
+}
+
+}  // namespace common
