@@ -5,7 +5,9 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -14,50 +16,74 @@ namespace common {
 struct CommandLine {
   enum class Action { kRun, kCheck, kShowVersion, kShowHelp };
   Action action = Action::kRun;
-  std::string config_path;
+  std::string config_path = {};
 };
 
 // Understands --config FILE (or --config=FILE), --check, --version, --help.
 // InvalidArgument: unknown option, missing value, no --config where one is needed.
 absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 
+// What the kernel says about the CPU quota of one control group; empty where there is no such file.
+struct CpuQuotaTexts {
+  std::string max = {};        // version 2, cpu.max: "200000 100000" or "max 100000"
+  std::string quota_us = {};   // version 1, cpu.cfs_quota_us: "-1" for none
+  std::string period_us = {};  // version 1, cpu.cfs_period_us
+};
+
+// Directories of the control groups that may limit the CPUs of a process, given its
+// /proc/self/cgroup: its own group and those above, in version 2 and in version 1.
+std::vector<std::string> CpuControlGroups(std::string_view proc_self_cgroup);
+
+// The smaller of `affinity` and every quota, rounded up, at least 1. What cannot be read as a quota
+// is none.
+int CpusWithinQuotas(int affinity, const std::vector<CpuQuotaTexts>& groups);
+
 // How many threads the process may keep busy: the smaller of its CPU affinity and the CPU quota of
-// its cgroup (v2 or v1), rounded up, at least 1.
+// its control groups (v2 or v1), rounded up, at least 1.
 int AvailableCpus();
 
 // No core dumps (they would hold credentials), as many descriptors as the hard limit allows,
 // SIGPIPE ignored. Call first in main.
 void PrepareProcess();
 
-// Calls back on its own thread for SIGTERM and SIGINT (`on_stop`, a second signal exits at once
-// with status 1) and SIGHUP (`on_reload`). Construct before any other thread starts: the signals
-// are blocked in every thread started afterwards.
+// Calls back on its own thread for SIGTERM and SIGINT (`on_stop`, once; a second signal exits at
+// once with status 1) and SIGHUP (`on_reload`). The callbacks return quickly: no signal is seen
+// before. Construct before any other thread starts: the signals are blocked in every thread started
+// afterwards.
 class SignalListener {
  public:
   SignalListener(std::function<void()> on_stop, std::function<void()> on_reload);
+  // Waits for a callback that is running.
   ~SignalListener();
-
- private:
-  void Run(std::function<void()> on_stop, std::function<void()> on_reload);
-
-  std::atomic<bool> stopped_ = false;
-  std::thread thread_;
-};
-
-// Calls `on_change` on its own thread when the content that `path` leads to has changed (also by a
-// swapped symbolic link, as Kubernetes does with a ConfigMap). Looks every `interval`.
-class FileWatcher {
- public:
-  FileWatcher(std::string path, std::chrono::milliseconds interval,
-              std::function<void()> on_change);
-  ~FileWatcher();
 
  private:
   void Run();
 
+  std::function<void()> on_stop_;
+  std::function<void()> on_reload_;
+  std::atomic<bool> is_ending_ = false;
+  std::thread thread_;
+};
+
+// Calls `on_change` on its own thread when the content that `path` leads to has changed (also by a
+// swapped symbolic link, as Kubernetes does with a ConfigMap). Looks every `interval`. Construct
+// before reading the file for the first time, so that no change is missed. A file that cannot be
+// read for a while has not changed; one above 4 MiB is not watched.
+class FileWatcher {
+ public:
+  FileWatcher(std::string path, std::chrono::milliseconds interval,
+              std::function<void()> on_change);
+  // Waits for a callback that is running.
+  ~FileWatcher();
+
+ private:
+  void Run();
+  bool HasChanged();
+
   std::string path_;
   std::chrono::milliseconds interval_;
   std::function<void()> on_change_;
+  std::string content_;
   int wake_fd_;
   std::thread thread_;
 };
