@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "gateway/core/endpoint.h"
+#include "gateway/core/json_scan.h"
 #include "gateway/core/outcome.h"
 
 namespace gateway {
@@ -20,13 +21,10 @@ struct RequestScan {
   bool is_stream = false;
 };
 
-// Nesting above this is refused.
-inline constexpr int kMaxJsonDepth = 256;
-
 // Scans `body` for `endpoint`. Failure kBadRequest, with `param` naming the field where there is
-// one: not JSON, not an object, invalid UTF-8, nested too deep, `model` missing, empty or no
-// string, `stream` no boolean, the endpoint's own required field (messages, prompt, input) missing
-// or of a wrong type, a deciding field given twice.
+// one: not JSON, not an object, invalid UTF-8, nested deeper than kMaxJsonDepth, `model` missing,
+// empty or no string, `stream` no boolean, the endpoint's own required field (messages, prompt,
+// input) missing or of a wrong type, a deciding field given twice.
 std::variant<RequestScan, Failure> ScanRequest(Endpoint endpoint, std::string_view body);
 
 }  // namespace gateway

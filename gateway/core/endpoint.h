@@ -1,6 +1,7 @@
 // The routes of the public API, and which wire dialect a client speaks on each.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 namespace gateway {
@@ -12,5 +13,8 @@ std::string_view EndpointPath(Endpoint endpoint);
 
 // The label of logs and metrics: "chat_completions".
 std::string_view EndpointName(Endpoint endpoint);
+
+// The endpoint whose path is exactly `path` (no query), or nothing.
+std::optional<Endpoint> FindEndpoint(std::string_view path);
 
 }  // namespace gateway

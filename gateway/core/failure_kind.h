@@ -63,11 +63,22 @@ enum class Charge : uint8_t {
   kNotSent,
 };
 
+// Which statuses of the provider survive to the client. Whatever survives, a 5xx outside 500, 502,
+// 503, 504 is folded: 529 to 503, 522 and 524 to 504, others to 502.
+enum class StatusPolicy : uint8_t {
+  kFixed,     // none
+  kProvider,  // 429 and 5xx
+  kBilling,   // 429 and 5xx; another 4xx becomes 502, since it does not concern the caller's purse
+  kModel,     // 400, 404, 410, 422 and 5xx
+  kCaller,    // 4xx but 401, 402, 407, 408; and 5xx
+};
+
 struct FailureRule {
   FailureKind kind;
   std::string_view name;  // stable: header x-candor-error, log, metric label
   Fault fault;
-  int status;         // to the client, unless the upstream's own survives (ClientStatus)
+  int status;  // to the client, unless the upstream's own survives
+  StatusPolicy status_policy;
   bool is_retryable;  // x-should-retry
   Fallback fallback;
   Charge charge;
@@ -80,9 +91,11 @@ struct FailureRule {
 std::span<const FailureRule> FailureTable();
 const FailureRule& RuleFor(FailureKind kind);
 std::string_view FaultName(Fault fault);
+std::string_view FallbackName(Fallback fallback);
+std::string_view ChargeName(Charge charge);
 
 // The status the client gets for `kind` when the upstream answered `upstream_status` (0: no
-// answer): an upstream's own 5xx or caller-caused 4xx survives where the table says "as given".
+// answer): see StatusPolicy.
 int ClientStatus(FailureKind kind, int upstream_status);
 
 }  // namespace gateway

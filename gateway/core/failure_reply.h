@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,10 @@ struct ReplyContext {
   std::chrono::milliseconds max_client_wait{60'000};
   // Words that must not reach the caller (credentials, hosts of base URLs).
   const std::vector<std::string>& secrets;
+  // Events of a Responses stream are numbered: the number of the next one, and the id of the
+  // response that has begun.
+  int64_t sequence_number = 0;
+  std::string response_id = {};
 };
 
 struct FailureReply {
@@ -38,6 +43,9 @@ struct FailureReply {
 // `endpoint` absent: the route was unknown; the OpenAI envelope is used.
 FailureReply RenderFailure(const Failure& failure, std::optional<Endpoint> endpoint,
                            const ReplyContext& context);
+
+// Whole seconds of `wait`, rounded up, at least 1: the value of retry-after.
+int64_t RetryAfterSeconds(std::chrono::milliseconds wait);
 
 // The bytes that end a stream after the commit point: never the marker of success.
 std::string RenderStreamFailure(const Failure& failure, Endpoint endpoint,

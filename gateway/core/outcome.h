@@ -24,16 +24,31 @@ struct RetryTiming {
 
 struct Failure {
   FailureKind kind = FailureKind::kGatewayInternal;
-  int upstream_status = 0;  // 0: the provider gave none
-  std::string message;      // for people; the provider's own words where it had any
-  std::string type;         // the provider's own words; empty: the table's
-  std::string param;        // JSON text: a quoted string or "null"; empty means null
-  std::string code;         // empty: the table's
+  int upstream_status = 0;  // on the wire; 0: the provider gave none
+  // The HTTP status that the error names in its body, for instance the 524 inside a 200; 0: none.
+  int meant_status = 0;
+  // The same request cannot succeed at this target however long one waits, for instance because it
+  // is larger than the whole rate limit.
+  bool is_permanent = false;
+  std::string message;  // for people; the provider's own words where it had any
+  std::string type;     // the provider's own words; empty: the table's
+  std::string param;    // JSON text: a quoted string or "null"; empty means null
+  std::string code;     // empty: the table's
   // The provider's whole error object as JSON when it speaks the client's dialect, so that its
   // fields stay verbatim; else empty.
   std::string error_object;
   RetryTiming timing;
 };
+
+// Whether the client is told to try again: the table's word, unless the failure is permanent.
+bool IsRetryable(const Failure& failure);
+
+// What ratelimitd is told: the table's word, except that a request which is larger than the whole
+// rate limit says nothing about how full that limit is.
+Charge ChargeFor(const Failure& failure);
+
+// The status for the client.
+int ClientStatus(const Failure& failure);
 
 // One line of the trail that the client, the log and the error body show.
 struct AttemptRecord {

@@ -1,0 +1,269 @@
+#include "gateway/core/failure_reply.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
+
+#include "common/concat.h"
+#include "gateway/core/scrubber.h"
+
+namespace gateway {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+
+// A wait that nobody told us: neither ratelimitd nor the provider.
+constexpr milliseconds kDefaultWait{1000};
+// Keeps every header a number that clients can hold.
+constexpr milliseconds kLongestWait = std::chrono::hours(24 * 366);
+
+// What the client is told about trying again.
+struct RetryAdvice {
+  bool should_retry = false;
+  std::optional<milliseconds> wait;  // positive
+};
+
+// P3: a retryable 429 or 503 always has a wait; what is not worth retrying never has one, since
+// SDKs obey a wait before anything else (openai-node sleeps for days).
+RetryAdvice AdviseRetry(const Failure& failure, int status, const ReplyContext& context) {
+  if (!IsRetryable(failure)) return {};
+  std::optional<milliseconds> wait = context.admitted_after;
+  if (!wait) wait = failure.timing.retry_after;
+  if (!wait && (status == 429 || status == 503)) wait = kDefaultWait;
+  if (wait) wait = std::clamp(*wait, milliseconds(1), kLongestWait);
+  return {.should_retry = !wait || *wait <= context.max_client_wait, .wait = wait};
+}
+
+Json OrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+Json OrNull(int status) { return status == 0 ? Json(nullptr) : Json(status); }
+
+std::string_view NameOf(const AttemptRecord& attempt) {
+  return attempt.failure ? RuleFor(*attempt.failure).name : std::string_view("ok");
+}
+
+Json RenderTrail(const std::vector<AttemptRecord>& attempts) {
+  Json trail = Json::array();
+  for (const AttemptRecord& attempt : attempts) {
+    if (!attempt.refused_reason.empty()) continue;
+    trail.push_back({{"provider", attempt.target.provider},
+                     {"kind", NameOf(attempt)},
+                     {"upstream_status", OrNull(attempt.upstream_status)},
+                     {"duration_ms", attempt.duration.count()}});
+  }
+  return trail;
+}
+
+Json RenderRefused(const std::vector<RefusedTarget>& refused) {
+  Json targets = Json::array();
+  for (const RefusedTarget& target : refused) {
+    targets.push_back({{"provider", target.target.provider},
+                       {"model", target.target.model},
+                       {"reason", target.reason},
+                       {"retry_after_ms", target.retry_after.count()}});
+  }
+  return targets;
+}
+
+Json RenderCandor(const Failure& failure, const RetryAdvice& advice, const ReplyContext& context) {
+  const FailureRule& rule = RuleFor(failure.kind);
+  Json candor = {{"kind", rule.name},
+                 {"fault", FaultName(rule.fault)},
+                 {"provider", OrNull(context.target.provider)},
+                 {"model", OrNull(context.target.model)},
+                 {"upstream_status", OrNull(failure.upstream_status)},
+                 {"retry_after_ms", advice.wait ? Json(advice.wait->count()) : Json(nullptr)},
+                 {"request_id", context.request_id}};
+  if (!context.refused.empty()) candor["targets"] = RenderRefused(context.refused);
+  candor["attempts"] = RenderTrail(context.attempts);
+  return candor;
+}
+
+// Whether the provider's own type and code may be shown: words that blame the caller's key or
+// request for what the operator must mend would mislead (a 400 "invalid_request_error" that means
+// an empty account).
+bool MayKeepProviderWords(FailureKind kind) {
+  return kind != FailureKind::kProviderAuth && kind != FailureKind::kQuotaExhausted;
+}
+
+std::string MessageOf(const Failure& failure, const ReplyContext& context) {
+  if (!failure.message.empty()) return Scrub(failure.message, context.secrets);
+  return common::Concat("The request failed: ", RuleFor(failure.kind).name, ".");
+}
+
+void ScrubStrings(Json& value, const std::vector<std::string>& secrets) {
+  if (value.is_string()) {
+    value = Scrub(value.get_ref<const std::string&>(), secrets);
+  } else if (value.is_structured()) {
+    for (Json& member : value) ScrubStrings(member, secrets);
+  }
+}
+
+// The provider's own error object, scrubbed; null when there is none to keep.
+Json ProviderErrorObject(const Failure& failure, const ReplyContext& context) {
+  if (failure.error_object.empty() || !MayKeepProviderWords(failure.kind)) return nullptr;
+  Json object = Json::parse(failure.error_object, nullptr, /*allow_exceptions=*/false);
+  if (!object.is_object()) return nullptr;
+  ScrubStrings(object, context.secrets);
+  return object;
+}
+
+Json ParamOf(const Failure& failure) {
+  if (failure.param.empty()) return nullptr;
+  Json param = Json::parse(failure.param, nullptr, /*allow_exceptions=*/false);
+  return param.is_discarded() ? Json(nullptr) : param;
+}
+
+// The error object of the OpenAI dialect without `candor`. Clients need a text as `message` and
+// `type`, and all four fields to be there.
+Json RenderOpenAiError(const Failure& failure, const ReplyContext& context) {
+  const FailureRule& rule = RuleFor(failure.kind);
+  const bool keeps_words = MayKeepProviderWords(failure.kind);
+  const Json own = ProviderErrorObject(failure, context);
+  const auto word = [&](const std::string& from_provider, std::string_view from_table) {
+    return keeps_words && !from_provider.empty() ? Json(from_provider) : Json(from_table);
+  };
+  Json error = {{"message", MessageOf(failure, context)},
+                {"type", word(failure.type, rule.type)},
+                {"param", ParamOf(failure)},
+                {"code", word(failure.code, rule.code)}};
+  if (own.is_null()) return error;
+  for (const auto& [name, value] : own.items()) {
+    const bool must_be_text = name == "message" || name == "type";
+    if (!must_be_text || value.is_string()) error[name] = value;
+  }
+  return error;
+}
+
+std::string_view AnthropicType(const Failure& failure) {
+  // What the caller did wrong is told by status in that dialect.
+  return RuleFor(failure.kind).anthropic_type;
+}
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
+}
+
+// {"type":"error","error":{...},"request_id":...}, from docs.anthropic.com/en/api/errors.
+Json RenderAnthropicEnvelope(const Failure& failure, const RetryAdvice& advice,
+                             const ReplyContext& context) {
+  return {{"type", "error"},
+          {"error",
+           {{"type", AnthropicType(failure)},
+            {"message", MessageOf(failure, context)},
+            {"candor", RenderCandor(failure, advice, context)}}},
+          {"request_id", context.request_id}};
+}
+
+// "20s", "7m12s", "1.5s": the grammar of OpenAI's own hint, which clients parse.
+std::string DurationText(milliseconds wait) {
+  const int64_t total_seconds = wait.count() / 1000;
+  const int64_t rest_ms = wait.count() % 1000;
+  if (total_seconds == 0) return common::Concat(rest_ms, "ms");
+  std::string text;
+  if (total_seconds >= 3600) text += common::Concat(total_seconds / 3600, "h");
+  if (total_seconds >= 60) text += common::Concat(total_seconds / 60 % 60, "m");
+  text += common::Concat(RetryAfterSeconds(wait) - total_seconds / 60 * 60, "s");
+  return text;
+}
+
+// Responses clients see no headers of a stream and read the wait off the message.
+void AppendWaitToMessage(const RetryAdvice& advice, Json& error) {
+  if (!advice.wait) return;
+  const std::string message = error["message"].get<std::string>();
+  error["message"] = common::Concat(message, message.empty() || message.back() == '.' ? " " : ". ",
+                                    "Please try again in ", DurationText(*advice.wait), ".");
+}
+
+std::string Event(std::string_view name, const Json& data) {
+  return common::Concat("event: ", name, "\ndata: ", Dump(data), "\n\n");
+}
+
+// Both the flat fields and the nested object: SDKs look at one or the other; then the event that
+// sets the response's own state.
+std::string RenderResponsesFailure(const Json& error, const ReplyContext& context) {
+  Json flat = {{"type", "error"},
+               {"code", error["code"]},
+               {"message", error["message"]},
+               {"param", error["param"]},
+               {"sequence_number", context.sequence_number},
+               {"error", error}};
+  const Json failed = {{"type", "response.failed"},
+                       {"sequence_number", context.sequence_number + 1},
+                       {"response",
+                        {{"id", OrNull(context.response_id)},
+                         {"object", "response"},
+                         {"status", "failed"},
+                         {"error", {{"code", error["code"]}, {"message", error["message"]}}},
+                         {"output", Json::array()}}}};
+  return common::Concat(Event("error", flat), Event("response.failed", failed));
+}
+
+std::vector<HeaderField> RenderHeaders(const Failure& failure, const RetryAdvice& advice) {
+  std::vector<HeaderField> headers;
+  if (advice.wait) {
+    headers.push_back({"retry-after", common::Concat(RetryAfterSeconds(*advice.wait))});
+    headers.push_back({"retry-after-ms", common::Concat(advice.wait->count())});
+  }
+  headers.push_back({"x-should-retry", advice.should_retry ? "true" : "false"});
+  headers.push_back({"x-candor-error", std::string(RuleFor(failure.kind).name)});
+  return headers;
+}
+
+}  // namespace
+
+int64_t RetryAfterSeconds(milliseconds wait) {
+  const milliseconds clamped = std::clamp(wait, milliseconds(1), kLongestWait);
+  return std::chrono::ceil<std::chrono::seconds>(clamped).count();
+}
+
+FailureReply RenderFailure(const Failure& failure, std::optional<Endpoint> endpoint,
+                           const ReplyContext& context) {
+  const int status = ClientStatus(failure);
+  const RetryAdvice advice = AdviseRetry(failure, status, context);
+  FailureReply reply{.status = status, .headers = RenderHeaders(failure, advice), .body = {}};
+  if (endpoint == Endpoint::kMessages) {
+    reply.body = Dump(RenderAnthropicEnvelope(failure, advice, context));
+    return reply;
+  }
+  Json error = RenderOpenAiError(failure, context);
+  if (endpoint == Endpoint::kResponses) AppendWaitToMessage(advice, error);
+  error["candor"] = RenderCandor(failure, advice, context);
+  reply.body = Dump({{"error", std::move(error)}});
+  return reply;
+}
+
+std::string RenderStreamFailure(const Failure& failure, Endpoint endpoint,
+                                const ReplyContext& context) {
+  const int status = ClientStatus(failure);
+  const RetryAdvice advice = AdviseRetry(failure, status, context);
+  if (endpoint == Endpoint::kMessages) {
+    Json envelope = RenderAnthropicEnvelope(failure, advice, context);
+    envelope["error"]["status"] = status;
+    return Event("error", envelope);
+  }
+  Json error = RenderOpenAiError(failure, context);
+  error["status"] = status;
+  error["candor"] = RenderCandor(failure, advice, context);
+  if (endpoint == Endpoint::kResponses) {
+    AppendWaitToMessage(advice, error);
+    return RenderResponsesFailure(error, context);
+  }
+  return common::Concat("data: ", Dump({{"error", std::move(error)}}), "\n\n");
+}
+
+std::string RenderAttempts(const std::vector<AttemptRecord>& attempts) {
+  std::string text;
+  for (const AttemptRecord& attempt : attempts) {
+    const std::string what = attempt.refused_reason.empty()
+                                 ? std::string(NameOf(attempt))
+                                 : common::Concat("refused(", attempt.refused_reason, ")");
+    text += common::Concat(text.empty() ? "" : ", ", attempt.target.provider, ":", what, ":",
+                           attempt.duration.count(), "ms");
+  }
+  return text;
+}
+
+}  // namespace gateway

@@ -1,0 +1,22 @@
+#include "gateway/core/outcome.h"
+
+namespace gateway {
+
+bool IsRetryable(const Failure& failure) {
+  return RuleFor(failure.kind).is_retryable && !failure.is_permanent;
+}
+
+Charge ChargeFor(const Failure& failure) {
+  if (failure.kind == FailureKind::kRateLimited && failure.is_permanent) {
+    return Charge::kCallerError;
+  }
+  return RuleFor(failure.kind).charge;
+}
+
+int ClientStatus(const Failure& failure) {
+  const bool wire_says_success = failure.upstream_status < 300;
+  return ClientStatus(failure.kind,
+                      wire_says_success ? failure.meant_status : failure.upstream_status);
+}
+
+}  // namespace gateway
