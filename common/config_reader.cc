@@ -63,6 +63,19 @@ bool IsVariableName(std::string_view name) {
          });
 }
 
+struct Variable {
+  std::string name;
+  std::optional<std::string> otherwise;
+};
+
+// "NAME" or "NAME:-what to take when it is not set".
+Variable ParseVariable(std::string_view text) {
+  const size_t separator = text.find(":-");
+  if (separator == text.npos) return {.name = std::string(text), .otherwise = std::nullopt};
+  return {.name = std::string(text.substr(0, separator)),
+          .otherwise = std::string(text.substr(separator + 2))};
+}
+
 // Replaces ${NAME} and "$$"; any other dollar sign stays.
 Expanded ExpandVariables(std::string_view text, const ConfigEnvironment& environment) {
   Expanded result;
@@ -77,16 +90,17 @@ Expanded ExpandVariables(std::string_view text, const ConfigEnvironment& environ
       continue;
     }
     const size_t end = text.find('}');
-    const std::string name(text.substr(1, end == text.npos ? end : end - 1));
-    if (end == text.npos || !IsVariableName(name)) {
+    const Variable variable = ParseVariable(text.substr(1, end == text.npos ? end : end - 1));
+    if (end == text.npos || !IsVariableName(variable.name)) {
       result.error = "\"${\" must be followed by a variable's name and \"}\"; \"$$\" is a dollar";
       return result;
     }
     text.remove_prefix(end + 1);
     result.has_variable = true;
-    const std::optional<std::string> value = environment.variable(name);
+    std::optional<std::string> value = environment.variable(variable.name);
+    if (!value.has_value()) value = variable.otherwise;
     if (!value.has_value()) {
-      result.error = Concat("environment variable ", name, " is not set");
+      result.error = Concat("environment variable ", variable.name, " is not set");
       return result;
     }
     result.text += *value;

@@ -3,8 +3,8 @@
 // unknown key the nearest known one). All complaints of a file are collected, not only the first.
 //
 // Text values may hold ${NAME}: replaced by the environment variable, an error when it is not set;
-// "$$" is a dollar sign. A complaint quotes what the file says, never what a variable or a secret
-// holds.
+// ${NAME:-text} takes the text then. "$$" is a dollar sign. A complaint quotes what the file says,
+// never what a variable or a secret holds.
 //
 // Use: open the file, wrap the root in a ConfigObject, call Read* for each known key with the
 // variable that already holds the default, then ask ConfigErrors for the status once the
