@@ -95,6 +95,7 @@ TEST(AvailableCpusTest, TheSmallestQuotaCountsRoundedUp) {
 TEST(AvailableCpusTest, ThisMachineHasAtLeastOne) { EXPECT_GE(AvailableCpus(), 1); }
 
 TEST(PrepareProcessTest, CoreDumpsAreOffAndDescriptorsPlenty) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
         PrepareProcess();

