@@ -2,109 +2,26 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <numeric>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "common/concat.h"
-#include "common/file_text.h"
+#include "common/nearest_name.h"
 #include "common/unit_text.h"
 
 namespace common {
 namespace {
 
 constexpr size_t kMaxComplaints = 20;
-constexpr size_t kMaxSecretFileBytes = 64 * 1024;
 constexpr size_t kMaxShownBytes = 60;
 
-// How many single-character changes turn `from` into `to`.
-size_t EditDistance(std::string_view from, std::string_view to) {
-  std::vector<size_t> row(to.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 1; i <= from.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= to.size(); ++j) {
-      const size_t replaced = diagonal + (from[i - 1] == to[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-// "; did you mean "x"?", or the known keys when none is near.
+// How to go on after an unknown key.
 std::string Suggestion(std::string_view key, const std::vector<std::string>& known_keys) {
   if (known_keys.empty()) return "";
-  const auto distance = [key](const std::string& known) {
-    // A key longer than this resembles none; the bound keeps the work small.
-    return key.size() > 64 ? key.size() : EditDistance(key, known);
-  };
-  const auto nearest = std::min_element(
-      known_keys.begin(), known_keys.end(),
-      [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
-  if (distance(*nearest) <= std::max<size_t>(2, nearest->size() / 3)) {
-    return Concat("; did you mean \"", *nearest, "\"?");
-  }
+  const std::string nearest = NearestName(key, known_keys);
+  if (!nearest.empty()) return Concat("; did you mean \"", nearest, "\"?");
   return Concat("; known are ", absl::StrJoin(known_keys, ", "));
-}
-
-struct Expanded {
-  std::string text;
-  std::string error;  // empty when all went well
-  bool has_variable = false;
-};
-
-bool IsVariableName(std::string_view name) {
-  return !name.empty() && !absl::ascii_isdigit(name.front()) &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_';
-         });
-}
-
-struct Variable {
-  std::string name;
-  std::optional<std::string> otherwise;
-};
-
-// "NAME" or "NAME:-what to take when it is not set".
-Variable ParseVariable(std::string_view text) {
-  const size_t separator = text.find(":-");
-  if (separator == text.npos) return {.name = std::string(text), .otherwise = std::nullopt};
-  return {.name = std::string(text.substr(0, separator)),
-          .otherwise = std::string(text.substr(separator + 2))};
-}
-
-// Replaces ${NAME} and "$$"; any other dollar sign stays.
-Expanded ExpandVariables(std::string_view text, const ConfigEnvironment& environment) {
-  Expanded result;
-  while (true) {
-    const size_t dollar = text.find('$');
-    result.text += text.substr(0, dollar);
-    if (dollar == text.npos) return result;
-    text.remove_prefix(dollar + 1);
-    if (!text.starts_with('{')) {
-      result.text += '$';
-      if (text.starts_with('$')) text.remove_prefix(1);
-      continue;
-    }
-    const size_t end = text.find('}');
-    const Variable variable = ParseVariable(text.substr(1, end == text.npos ? end : end - 1));
-    if (end == text.npos || !IsVariableName(variable.name)) {
-      result.error = "\"${\" must be followed by a variable's name and \"}\"; \"$$\" is a dollar";
-      return result;
-    }
-    text.remove_prefix(end + 1);
-    result.has_variable = true;
-    std::optional<std::string> value = environment.variable(variable.name);
-    if (!value.has_value()) value = variable.otherwise;
-    if (!value.has_value()) {
-      result.error = Concat("environment variable ", variable.name, " is not set");
-      return result;
-    }
-    result.text += *value;
-  }
 }
 
 // For absl::StrJoin, which takes no std::string_view by itself.
@@ -141,15 +58,6 @@ void ConfigErrors::Add(const ConfigPlace& place, std::string_view message) {
 absl::Status ConfigErrors::Status() const {
   if (messages_.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(messages_, "\n"));
-}
-
-ConfigEnvironment SystemConfigEnvironment() {
-  return {.variable = [](const std::string& name) -> std::optional<std::string> {
-            const char* value = std::getenv(name.c_str());
-            if (value == nullptr) return std::nullopt;
-            return value;
-          },
-          .file = [](const std::string& path) { return ReadFileText(path, kMaxSecretFileBytes); }};
 }
 
 ConfigObject::ConfigObject(const ConfigNode& node, std::string name,
@@ -347,14 +255,14 @@ std::optional<ConfigObject::Text> ConfigObject::ReadText(const ConfigNode& node,
     ComplainAt(node.place(), key, "needs a single value, not a mapping, a list or nothing");
     return std::nullopt;
   }
-  Expanded expanded = ExpandVariables(node.text(), environment_);
-  if (!expanded.error.empty()) {
-    ComplainAt(node.place(), key, expanded.error);
+  absl::StatusOr<ExpandedText> expanded = ExpandVariables(node.text(), environment_);
+  if (!expanded.ok()) {
+    ComplainAt(node.place(), key, std::string(expanded.status().message()));
     return std::nullopt;
   }
-  return Text{.value = std::move(expanded.text),
+  return Text{.value = std::move(expanded->text),
               .shown = std::string(node.text()),
-              .is_plain = !node.IsQuoted() || expanded.has_variable};
+              .is_plain = !node.IsQuoted() || expanded->has_variable};
 }
 
 std::optional<std::string> ConfigObject::FindSecretText(std::string_view key) {

