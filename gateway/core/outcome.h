@@ -10,6 +10,7 @@
 
 #include "common/target.h"
 #include "gateway/core/failure_kind.h"
+#include "gateway/core/headers.h"
 
 namespace gateway {
 
@@ -38,6 +39,10 @@ struct Failure {
   // fields stay verbatim; else empty.
   std::string error_object;
   RetryTiming timing;
+  // Where it came from, filled in by the exchange.
+  common::Target target;
+  std::string upstream_request_id;
+  std::vector<HeaderField> rate_limit_headers;  // the provider's, to be passed on
 };
 
 // Whether the client is told to try again: the table's word, unless the failure is permanent.

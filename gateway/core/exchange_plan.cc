@@ -1,0 +1,155 @@
+#include "gateway/core/exchange_plan.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gateway {
+namespace {
+
+Failure NoProvider(std::string message) {
+  Failure failure;
+  failure.kind = FailureKind::kNoProviderAvailable;
+  failure.message = std::move(message);
+  return failure;
+}
+
+// The earlier one wins a tie: it is the preferred target's.
+const Failure& MostHopeful(const std::vector<Failure>& failures) {
+  return *std::max_element(failures.begin(), failures.end(),
+                           [](const Failure& a, const Failure& b) {
+                             return RuleFor(a.kind).hope < RuleFor(b.kind).hope;
+                           });
+}
+
+const RefusedTarget* FindRefused(const std::vector<RefusedTarget>& refused,
+                                 const common::Target& target) {
+  const auto found =
+      std::find_if(refused.begin(), refused.end(),
+                   [&](const RefusedTarget& candidate) { return candidate.target == target; });
+  return found == refused.end() ? nullptr : &*found;
+}
+
+bool HoldsForEveryTarget(FailureKind kind) { return RuleFor(kind).fallback == Fallback::kNo; }
+
+}  // namespace
+
+ExchangePlan::ExchangePlan(std::vector<common::Target> route, OnUnreachable on_unreachable)
+    : route_(std::move(route)),
+      states_(route_.size(), TargetState::kUntried),
+      on_unreachable_(on_unreachable) {}
+
+ExchangeAction ExchangePlan::Start() { return AskUntried(); }
+
+ExchangeAction ExchangePlan::OnVerdict(AdmissionVerdict verdict,
+                                       const std::vector<RefusedTarget>& locally_refused) {
+  is_degraded_ |= verdict.is_degraded;
+  if (verdict.kind == AdmissionVerdict::Kind::kUnreachable) {
+    is_degraded_ = true;
+    return OnNobodyAsked(locally_refused);
+  }
+  if (is_peeking_) {
+    FailAction fail{MostHopeful(failures_), std::nullopt};
+    fail.admitted_after = verdict.retry_after;
+    return fail;
+  }
+  return verdict.kind == AdmissionVerdict::Kind::kGranted ? OnGrant(std::move(verdict))
+                                                          : OnRefusal(verdict);
+}
+
+ExchangeAction ExchangePlan::OnAttemptFailed(Failure failure, std::chrono::milliseconds duration) {
+  attempts_.push_back({route_[current_], failure.kind, "", failure.upstream_status, duration});
+  states_[current_] = TargetState::kTried;
+  const bool is_final = HoldsForEveryTarget(failure.kind);
+  if (is_final) failures_.clear();
+  failures_.push_back(std::move(failure));
+  if (is_final) return FailAction{failures_.back(), std::nullopt};
+  if (HasUntried()) return AskUntried();
+  return Conclude();
+}
+
+void ExchangePlan::OnAttemptAnswered(std::chrono::milliseconds duration) {
+  attempts_.push_back({route_[current_], std::nullopt, "", 0, duration});
+}
+
+const common::Target* ExchangePlan::last_target() const {
+  for (auto attempt = attempts_.rbegin(); attempt != attempts_.rend(); ++attempt) {
+    if (attempt->refused_reason.empty()) return &attempt->target;
+  }
+  return nullptr;
+}
+
+AskAction ExchangePlan::AskUntried() {
+  AskAction ask;
+  asked_.clear();
+  for (size_t i = 0; i < route_.size(); ++i) {
+    if (states_[i] != TargetState::kUntried) continue;
+    asked_.push_back(i);
+    ask.targets.push_back(route_[i]);
+  }
+  return ask;
+}
+
+ExchangeAction ExchangePlan::OnGrant(AdmissionVerdict verdict) {
+  if (verdict.target_index >= asked_.size()) return OnNobodyAsked({});
+  for (const RefusedTarget& refused : verdict.refused) NoteRefused(refused);
+  current_ = asked_[verdict.target_index];
+  return AttemptAction{current_, std::move(verdict.token)};
+}
+
+ExchangeAction ExchangePlan::OnRefusal(const AdmissionVerdict& verdict) {
+  for (const RefusedTarget& refused : verdict.refused) NoteRefused(refused);
+  if (verdict.is_client_limit) {
+    Failure failure;
+    failure.kind = FailureKind::kClientRateLimited;
+    failure.message = "You have reached your own rate limit at this gateway.";
+    return FailAction{std::move(failure), verdict.retry_after};
+  }
+  if (!failures_.empty()) return Conclude();
+  return FailAction{NoProvider("No provider of this model can be asked right now."),
+                    verdict.retry_after};
+}
+
+ExchangeAction ExchangePlan::OnNobodyAsked(const std::vector<RefusedTarget>& locally_refused) {
+  if (is_peeking_) return FailAction{MostHopeful(failures_), std::nullopt};
+  if (on_unreachable_ == OnUnreachable::kDeny) {
+    if (!failures_.empty()) return FailAction{MostHopeful(failures_), std::nullopt};
+    return FailAction{
+        NoProvider("The gateway cannot ask which provider is available, and is configured to "
+                   "refuse in that case."),
+        std::nullopt};
+  }
+  std::optional<std::chrono::milliseconds> earliest;
+  for (const size_t index : asked_) {
+    const RefusedTarget* refused = FindRefused(locally_refused, route_[index]);
+    if (refused == nullptr) {
+      current_ = index;
+      return AttemptAction{index, ""};
+    }
+    NoteRefused(*refused);
+    earliest = std::min(earliest.value_or(refused->retry_after), refused->retry_after);
+  }
+  if (!failures_.empty()) return FailAction{MostHopeful(failures_), earliest};
+  return FailAction{NoProvider("No provider of this model can be asked right now."), earliest};
+}
+
+ExchangeAction ExchangePlan::Conclude() {
+  is_peeking_ = true;
+  return AskAction{route_, AskMode::kPeek};
+}
+
+void ExchangePlan::NoteRefused(const RefusedTarget& refused) {
+  for (size_t i = 0; i < route_.size(); ++i) {
+    if (states_[i] != TargetState::kUntried || route_[i] != refused.target) continue;
+    states_[i] = TargetState::kRefused;
+    refused_.push_back(refused);
+    attempts_.push_back(
+        {refused.target, std::nullopt, refused.reason, 0, std::chrono::milliseconds(0)});
+    return;
+  }
+}
+
+bool ExchangePlan::HasUntried() const {
+  return std::find(states_.begin(), states_.end(), TargetState::kUntried) != states_.end();
+}
+
+}  // namespace gateway
