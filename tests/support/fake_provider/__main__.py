@@ -40,8 +40,12 @@ def parse_arguments():
     parser.add_argument("--control-port", type=int, default=0, help="0: a free one")
     parser.add_argument("--script", type=pathlib.Path, help="JSON: a rule or a list of rules")
     parser.add_argument("--demo", action="store_true", help="the script demo.json beside this file")
-    parser.add_argument("--tls", type=pathlib.Path, metavar="DIRECTORY",
-                        help="also listen with TLS; certificates are written here")
+    parser.add_argument(
+        "--tls",
+        type=pathlib.Path,
+        metavar="DIRECTORY",
+        help="also listen with TLS; certificates are written here",
+    )
     return parser.parse_args()
 
 
@@ -64,7 +68,9 @@ async def listen_tls(provider, broken_tls, directory):
     authority = tls.Authority(directory)
     return {
         "tls": await listen(provider.serve, context=authority.server_context("good")),
-        "tls_wrong_name": await listen(provider.serve, context=authority.server_context("wrong_name")),
+        "tls_wrong_name": await listen(
+            provider.serve, context=authority.server_context("wrong_name")
+        ),
         "tls_expired": await listen(provider.serve, context=authority.server_context("expired")),
         "tls_refused": await listen(broken_tls.serve),
         "ca": authority.ca_path,

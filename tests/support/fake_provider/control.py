@@ -1,11 +1,11 @@
 """The control port: plain HTTP and JSON.
 
-  POST   /rules      a rule or a list of rules (behaviour.Scripts.add)
-  DELETE /rules      healthy again
-  GET    /attempts   {"count": of all so far, "attempts": [...]}; ?provider=NAME selects
-  DELETE /attempts   forgets them
-  PUT    /tls        {"mode": "refuse" | "reset" | "stall"}: what the broken TLS port does
-  GET    /healthz    ok
+POST   /rules      a rule or a list of rules (behaviour.Scripts.add)
+DELETE /rules      healthy again
+GET    /attempts   {"count": of all so far, "attempts": [...]}; ?provider=NAME selects
+DELETE /attempts   forgets them
+PUT    /tls        {"mode": "refuse" | "reset" | "stall"}: what the broken TLS port does
+GET    /healthz    ok
 """
 
 import json

@@ -28,10 +28,25 @@ class Call:
 
 
 ROUTES = (
-    ("azure", re.compile(r"^(?:/([^/]+))?/openai/deployments/([^/]+)/(chat/completions|completions|embeddings)$")),
+    (
+        "azure",
+        re.compile(
+            r"^(?:/([^/]+))?/openai/deployments/([^/]+)/(chat/completions|completions|embeddings)$"
+        ),
+    ),
     ("anthropic", re.compile(r"^(?:/([^/]+))?/v1()/(messages)$")),
-    ("gemini", re.compile(r"^(?:/([^/]+))?/v1(?:beta)?/models/([^/:]+):(generateContent|streamGenerateContent)$")),
-    ("openai", re.compile(r"^(?:/([^/]+))?/v1()/(chat/completions|completions|embeddings|responses|models)$")),
+    (
+        "gemini",
+        re.compile(
+            r"^(?:/([^/]+))?/v1(?:beta)?/models/([^/:]+):(generateContent|streamGenerateContent)$"
+        ),
+    ),
+    (
+        "openai",
+        re.compile(
+            r"^(?:/([^/]+))?/v1()/(chat/completions|completions|embeddings|responses|models)$"
+        ),
+    ),
 )
 
 API_OF_ROUTE = {
@@ -79,34 +94,56 @@ def missing_credential(call, request):
 def usual_headers(call):
     """What the provider sends beside any answer."""
     if call.dialect == "azure":
-        return [("apim-request-id", f"apim-{call.number}"), ("x-ms-region", "Fake Central"),
-                ("x-ratelimit-remaining-requests", "99"), ("x-ratelimit-remaining-tokens", "99000")]
+        return [
+            ("apim-request-id", f"apim-{call.number}"),
+            ("x-ms-region", "Fake Central"),
+            ("x-ratelimit-remaining-requests", "99"),
+            ("x-ratelimit-remaining-tokens", "99000"),
+        ]
     if call.dialect == "anthropic":
-        return [("request-id", f"req_fake_{call.number}"),
-                ("anthropic-ratelimit-requests-remaining", "49")]
+        return [
+            ("request-id", f"req_fake_{call.number}"),
+            ("anthropic-ratelimit-requests-remaining", "49"),
+        ]
     if call.dialect == "gemini":
         return [("server", "scaffolding on HTTPServer2")]
-    return [("x-request-id", f"req_fake_{call.number}"), ("openai-processing-ms", "12"),
-            ("x-ratelimit-limit-requests", "100"), ("x-ratelimit-remaining-requests", "99"),
-            ("x-ratelimit-reset-requests", "600ms")]
+    return [
+        ("x-request-id", f"req_fake_{call.number}"),
+        ("openai-processing-ms", "12"),
+        ("x-ratelimit-limit-requests", "100"),
+        ("x-ratelimit-remaining-requests", "99"),
+        ("x-ratelimit-reset-requests", "600ms"),
+    ]
 
 
 def error_body(call, status, message=None):
     """The dialect's own words for `status`."""
     message = message or f"The fake provider was told to answer {status}."
     if call.dialect == "anthropic":
-        kind = {401: "authentication_error", 429: "rate_limit_error", 529: "overloaded_error",
-                400: "invalid_request_error", 404: "not_found_error"}.get(status, "api_error")
+        kind = {
+            401: "authentication_error",
+            429: "rate_limit_error",
+            529: "overloaded_error",
+            400: "invalid_request_error",
+            404: "not_found_error",
+        }.get(status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": message}}
     if call.dialect == "gemini":
-        name = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND",
-                429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}.get(status, "INTERNAL")
+        name = {
+            400: "INVALID_ARGUMENT",
+            401: "UNAUTHENTICATED",
+            404: "NOT_FOUND",
+            429: "RESOURCE_EXHAUSTED",
+            503: "UNAVAILABLE",
+        }.get(status, "INTERNAL")
         return {"error": {"code": status, "message": message, "status": name}}
     if call.dialect == "azure":
         return {"error": {"code": str(status), "message": message}}
     kind, code = {
-        400: ("invalid_request_error", None), 401: ("invalid_request_error", "invalid_api_key"),
-        404: ("invalid_request_error", "model_not_found"), 429: ("requests", "rate_limit_exceeded"),
+        400: ("invalid_request_error", None),
+        401: ("invalid_request_error", "invalid_api_key"),
+        404: ("invalid_request_error", "model_not_found"),
+        429: ("requests", "rate_limit_exceeded"),
         503: ("service_unavailable_error", "server_is_overloaded"),
     }.get(status, ("server_error", None))
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
@@ -148,18 +185,29 @@ def _usage(count):
 def _chat_body(call, texts):
     texts = list(texts)
     return {
-        "id": f"chatcmpl-fake{call.number}", "object": "chat.completion", "created": int(time.time()),
-        "model": call.model, "usage": _usage(len(texts)),
-        "choices": [{"index": 0, "finish_reason": "stop", "logprobs": None,
-                     "message": {"role": "assistant", "content": "".join(texts), "refusal": None}}],
+        "id": f"chatcmpl-fake{call.number}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": call.model,
+        "usage": _usage(len(texts)),
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "logprobs": None,
+                "message": {"role": "assistant", "content": "".join(texts), "refusal": None},
+            }
+        ],
     }
 
 
 def _chat_events(call, texts):
     def chunk(delta, finish=None):
         return {
-            "id": f"chatcmpl-fake{call.number}", "object": "chat.completion.chunk",
-            "created": created, "model": call.model,
+            "id": f"chatcmpl-fake{call.number}",
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": call.model,
             "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
         }
 
@@ -180,15 +228,24 @@ def _chat_events(call, texts):
 def _completion_body(call, texts):
     texts = list(texts)
     return {
-        "id": f"cmpl-fake{call.number}", "object": "text_completion", "created": int(time.time()),
-        "model": call.model, "usage": _usage(len(texts)),
-        "choices": [{"index": 0, "text": "".join(texts), "finish_reason": "stop", "logprobs": None}],
+        "id": f"cmpl-fake{call.number}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": call.model,
+        "usage": _usage(len(texts)),
+        "choices": [
+            {"index": 0, "text": "".join(texts), "finish_reason": "stop", "logprobs": None}
+        ],
     }
 
 
 def _completion_events(call, texts):
-    head = {"id": f"cmpl-fake{call.number}", "object": "text_completion",
-            "created": int(time.time()), "model": call.model}
+    head = {
+        "id": f"cmpl-fake{call.number}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": call.model,
+    }
     for text in texts:
         yield _data({**head, "choices": [{"index": 0, "text": text, "finish_reason": None}]})
     yield _data({**head, "choices": [{"index": 0, "text": "", "finish_reason": "stop"}]})
@@ -199,31 +256,60 @@ def _embedding_body(call, _):
     inputs = call.body.get("input", "")
     inputs = inputs if isinstance(inputs, list) else [inputs]
     # The SDKs ask for base64 by default: three little-endian floats 0.25, 0.5, 0.75.
-    vector = "AACAPgAAAD8AAEA/" if call.body.get("encoding_format") == "base64" else [0.25, 0.5, 0.75]
+    vector = (
+        "AACAPgAAAD8AAEA/" if call.body.get("encoding_format") == "base64" else [0.25, 0.5, 0.75]
+    )
     return {
-        "object": "list", "model": call.model, "usage": {"prompt_tokens": 4, "total_tokens": 4},
-        "data": [{"object": "embedding", "index": i, "embedding": vector} for i in range(len(inputs))],
+        "object": "list",
+        "model": call.model,
+        "usage": {"prompt_tokens": 4, "total_tokens": 4},
+        "data": [
+            {"object": "embedding", "index": i, "embedding": vector} for i in range(len(inputs))
+        ],
     }
 
 
 def _models_body(call, _):
-    models = [{"id": name, "object": "model", "created": 1700000000, "owned_by": "fake"}
-              for name in ("fake-large", "fake-small")]
+    models = [
+        {"id": name, "object": "model", "created": 1700000000, "owned_by": "fake"}
+        for name in ("fake-large", "fake-small")
+    ]
     return {"object": "list", "data": models}
 
 
 def _response_object(call, texts, status):
-    output = [{"id": f"msg_fake{call.number}", "type": "message", "role": "assistant",
-               "status": "completed",
-               "content": [{"type": "output_text", "text": "".join(texts), "annotations": []}]}]
+    output = [
+        {
+            "id": f"msg_fake{call.number}",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "".join(texts), "annotations": []}],
+        }
+    ]
     return {
-        "id": f"resp_fake{call.number}", "object": "response", "created_at": int(time.time()),
-        "status": status, "model": call.model, "error": None, "incomplete_details": None,
-        "output": output if status == "completed" else [], "parallel_tool_calls": True, "tools": [],
-        "tool_choice": "auto", "usage": None if status != "completed" else {
-            "input_tokens": 7, "output_tokens": len(texts), "total_tokens": 7 + len(texts),
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens_details": {"reasoning_tokens": 0}},
+        "id": f"resp_fake{call.number}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": status,
+        "model": call.model,
+        "error": None,
+        "incomplete_details": None,
+        "output": output if status == "completed" else [],
+        "parallel_tool_calls": True,
+        "tools": [],
+        "tool_choice": "auto",
+        "usage": (
+            None
+            if status != "completed"
+            else {
+                "input_tokens": 7,
+                "output_tokens": len(texts),
+                "total_tokens": 7 + len(texts),
+                "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": 0},
+            }
+        ),
     }
 
 
@@ -244,27 +330,37 @@ def _responses_events(call, texts):
     yield event("response.created", {"response": _response_object(call, [], "in_progress")})
     yield event("response.in_progress", {"response": _response_object(call, [], "in_progress")})
     item = {"id": place["item_id"], "type": "message", "role": "assistant", "content": []}
-    yield event("response.output_item.added",
-                {"output_index": 0, "item": {**item, "status": "in_progress"}})
-    yield event("response.content_part.added",
-                {**place, "part": {"type": "output_text", "text": "", "annotations": []}})
+    yield event(
+        "response.output_item.added", {"output_index": 0, "item": {**item, "status": "in_progress"}}
+    )
+    yield event(
+        "response.content_part.added",
+        {**place, "part": {"type": "output_text", "text": "", "annotations": []}},
+    )
     for text in texts:
         said.append(text)
         yield event("response.output_text.delta", {**place, "delta": text, "logprobs": []})
     done = {"type": "output_text", "text": "".join(said), "annotations": []}
     yield event("response.output_text.done", {**place, "text": done["text"], "logprobs": []})
     yield event("response.content_part.done", {**place, "part": done})
-    yield event("response.output_item.done",
-                {"output_index": 0, "item": {**item, "status": "completed", "content": [done]}})
+    yield event(
+        "response.output_item.done",
+        {"output_index": 0, "item": {**item, "status": "completed", "content": [done]}},
+    )
     yield event("response.completed", {"response": _response_object(call, said, "completed")})
 
 
 def _messages_body(call, texts):
     texts = list(texts)
     return {
-        "id": f"msg_fake{call.number}", "type": "message", "role": "assistant", "model": call.model,
-        "content": [{"type": "text", "text": "".join(texts)}], "stop_reason": "end_turn",
-        "stop_sequence": None, "usage": {"input_tokens": 7, "output_tokens": len(texts)},
+        "id": f"msg_fake{call.number}",
+        "type": "message",
+        "role": "assistant",
+        "model": call.model,
+        "content": [{"type": "text", "text": "".join(texts)}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 7, "output_tokens": len(texts)},
     }
 
 
@@ -276,10 +372,17 @@ def _messages_events(call, texts):
     yield _named("ping", {})
     for text in texts:
         count += 1
-        yield _named("content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}})
+        yield _named(
+            "content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}}
+        )
     yield _named("content_block_stop", {"index": 0})
-    yield _named("message_delta", {"delta": {"stop_reason": "end_turn", "stop_sequence": None},
-                                   "usage": {"output_tokens": count}})
+    yield _named(
+        "message_delta",
+        {
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": count},
+        },
+    )
     yield _named("message_stop", {})
 
 
@@ -287,8 +390,12 @@ def _generate_part(call, text, finish=None):
     candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
     if finish:
         candidate["finishReason"] = finish
-    return {"candidates": [candidate], "modelVersion": call.model, "responseId": f"fake{call.number}",
-            "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1, "totalTokenCount": 8}}
+    return {
+        "candidates": [candidate],
+        "modelVersion": call.model,
+        "responseId": f"fake{call.number}",
+        "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1, "totalTokenCount": 8},
+    }
 
 
 def _generate_body(call, texts):
@@ -302,11 +409,18 @@ def _generate_events(call, texts):
 
 
 _BODIES = {
-    "chat": _chat_body, "completions": _completion_body, "embeddings": _embedding_body,
-    "models": _models_body, "responses": _responses_body, "messages": _messages_body,
+    "chat": _chat_body,
+    "completions": _completion_body,
+    "embeddings": _embedding_body,
+    "models": _models_body,
+    "responses": _responses_body,
+    "messages": _messages_body,
     "generate": _generate_body,
 }
 _EVENTS = {
-    "chat": _chat_events, "completions": _completion_events, "responses": _responses_events,
-    "messages": _messages_events, "generate": _generate_events,
+    "chat": _chat_events,
+    "completions": _completion_events,
+    "responses": _responses_events,
+    "messages": _messages_events,
+    "generate": _generate_events,
 }

@@ -68,7 +68,6 @@ async def _try_send(outgoing, data):
 
 async def _act_unless_peer_leaves(acting, incoming, attempt):
     """Raises EndConnection when the behaviour or the peer has ended the connection."""
-    already_written = acting.outgoing.bytes_written
     performing = asyncio.create_task(acting.perform())
     leaving = asyncio.create_task(incoming.wait_until_peer_leaves())
     try:
@@ -84,7 +83,6 @@ async def _act_unless_peer_leaves(acting, incoming, attempt):
         attempt.outcome = "client_gone"
         raise
     finally:
-        attempt.bytes_written = acting.outgoing.bytes_written - already_written
         attempt.ended_at = time.time()
         for task in (performing, leaving):
             task.cancel()
@@ -95,7 +93,7 @@ class Acting:
     """One answer to one request, step by step."""
 
     def __init__(self, call, request, behaviour, attempt, outgoing):
-        self.outgoing = outgoing
+        self._outgoing = outgoing
         self._call = call
         self._request = request
         self._behaviour = behaviour
@@ -117,7 +115,7 @@ class Acting:
         if behaviour.before_headers != "answer":
             await self._end(behaviour.before_headers)
         if behaviour.raw is not None:
-            await self.outgoing.send(behaviour.raw.encode("latin-1"))
+            await self._send(behaviour.raw.encode("latin-1"))
             await self._end("close")
 
     def _answer(self):
@@ -169,7 +167,7 @@ class Acting:
         if framing == "close" or behaviour.afterwards == "close":
             usual.append(("connection", "close"))
         headers = [pair for pair in usual if pair[0] not in own_names] + own
-        await self.outgoing.send(wire.render_head(status, headers))
+        await self._send(wire.render_head(status, headers))
         self._attempt.status = status
 
     async def _send_body(self, framing, body):
@@ -184,11 +182,11 @@ class Acting:
             if left is not None:
                 piece = piece[:left]
                 left -= len(piece)
-            await self.outgoing.send(wire.render_chunk(piece) if framing == "chunked" else piece)
+            await self._send(wire.render_chunk(piece) if framing == "chunked" else piece)
         if (is_cut or left == 0) and behaviour.end != "finish":
             await self._end(behaviour.end)
         if framing == "chunked":
-            await self.outgoing.send(wire.LAST_CHUNK)
+            await self._send(wire.LAST_CHUNK)
         if framing == "close":
             await self._end("close")
 
@@ -202,13 +200,17 @@ class Acting:
             for begin in range(0, len(piece), size):
                 yield piece[begin : begin + size]
 
+    async def _send(self, data):
+        await self._outgoing.send(data)
+        self._attempt.bytes_written += len(data)
+
     async def _end(self, how):
         if how == "stall":
             await asyncio.Event().wait()
         if how == "garbage":
-            await self.outgoing.send(b"\r\nzz not a chunk size\r\n\x00\xff\xfe garbage\r\n")
+            await self._send(b"\r\nzz not a chunk size\r\n\x00\xff\xfe garbage\r\n")
         if how == "reset":
-            self.outgoing.reset()
+            self._outgoing.reset()
         raise EndConnection
 
 

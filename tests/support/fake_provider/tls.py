@@ -25,26 +25,57 @@ class Authority:
         self._directory = pathlib.Path(directory)
         self._directory.mkdir(parents=True, exist_ok=True)
         self.ca_path = self._directory / "ca.pem"
-        self._openssl("req", "-x509", *KEY, "-keyout", "ca.key", "-out", "ca.pem",
-                      "-subj", "/CN=Fake provider CA", "-days", "2")
+        self._openssl(
+            "req",
+            "-x509",
+            *KEY,
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+            "-subj",
+            "/CN=Fake provider CA",
+            "-days",
+            "2",
+        )
 
     def server_context(self, name):
         """An ssl context that presents the certificate `name` of CERTIFICATES."""
         names, days = CERTIFICATES[name]
         extensions = self._directory / f"{name}.ext"
         extensions.write_text(f"subjectAltName={names}\n")
-        self._openssl("req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr",
-                      "-subj", f"/CN={name}")
-        self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-                      "-CAcreateserial", "-extfile", extensions.name, "-days", str(days),
-                      "-out", f"{name}.pem")
+        self._openssl(
+            "req", *KEY, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
+        )
+        self._openssl(
+            "x509",
+            "-req",
+            "-in",
+            f"{name}.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-extfile",
+            extensions.name,
+            "-days",
+            str(days),
+            "-out",
+            f"{name}.pem",
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._directory / f"{name}.pem", self._directory / f"{name}.key")
         return context
 
     def _openssl(self, *arguments):
-        subprocess.run(["openssl", *arguments], cwd=self._directory, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            ["openssl", *arguments],
+            cwd=self._directory,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 # A fatal handshake_failure alert: record type 21, TLS 1.2, two bytes, level 2, description 40.

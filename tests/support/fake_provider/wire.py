@@ -1,7 +1,7 @@
 """HTTP/1.1 on raw streams, low enough to misbehave.
 
-`Incoming` reads requests and notices when the peer leaves; `Outgoing` writes, counts what the peer
-took, and can end a connection in every way TCP knows.
+`Incoming` reads requests and notices when the peer leaves; `Outgoing` writes no faster than the
+peer reads, and can end a connection in every way TCP knows.
 """
 
 import dataclasses
@@ -127,12 +127,11 @@ class Incoming:
 
 
 class Outgoing:
-    """The writing side of one connection. `bytes_written` counts what the kernel has taken, so a
-    peer that does not read makes it stand still."""
+    """The writing side of one connection. `send` returns when the kernel has taken everything, so
+    a peer that does not read holds it."""
 
     def __init__(self, writer):
         self._writer = writer
-        self.bytes_written = 0
         # 1, not 0: with 0 a TLS transport of asyncio pauses for ever.
         writer.transport.set_write_buffer_limits(high=1)
 
@@ -140,7 +139,6 @@ class Outgoing:
         """Raises ConnectionError when the peer has left."""
         self._writer.write(data)
         await self._writer.drain()
-        self.bytes_written += len(data)
 
     def close(self):
         """An orderly end (FIN)."""
@@ -154,10 +152,22 @@ class Outgoing:
 
 
 REASONS = {
-    200: "OK", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden",
-    404: "Not Found", 405: "Method Not Allowed", 408: "Request Timeout", 413: "Content Too Large",
-    422: "Unprocessable Content", 429: "Too Many Requests", 500: "Internal Server Error",
-    502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout", 529: "Overloaded",
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    529: "Overloaded",
 }
 
 

@@ -1,0 +1,349 @@
+"""What no well-behaved client sends: each is the right 4xx in the API's error shape, others are
+served meanwhile, and the process lives."""
+
+import json
+import random
+import time
+
+import pytest
+
+from support.http_client import RawConnection
+from support.programs import chat_request
+
+pytestmark = pytest.mark.bad_input
+PAIR = {
+    "routes": 4,
+    "gateway_config": {
+        "limits": {
+            "body": "1MiB",
+            "headers": "16KiB",
+            "header_timeout": "1s",
+            "body_timeout": "1s",
+            "idle_timeout": "2s",
+        }
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def gateway_lives(pair):
+    yield
+    assert pair.gateway.is_running()
+    assert pair.gateway.chat("solo-0").status == 200
+
+
+def head(*lines, path="/v1/chat/completions"):
+    return "\r\n".join([f"POST {path} HTTP/1.1", "host: x", *lines, "", ""]).encode("latin-1")
+
+
+def with_body(body):
+    return head("content-type: application/json", f"content-length: {len(body)}") + body
+
+
+def chat(**fields):
+    return json.dumps({**chat_request("solo-0"), **fields}).encode()
+
+
+GOOD_BODY = json.dumps(chat_request("solo-0")).encode()
+
+
+def ask(pair, data):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(data)
+        return connection.read_reply()
+
+
+def assert_refused(reply, status, kind, param=None):
+    assert reply is not None, "the connection was closed without an answer"
+    assert (reply.status, reply.kind()) == (status, kind), reply
+    assert reply.header("x-request-id")
+    error = reply.error()
+    assert error["param"] == param
+    assert error["candor"]["kind"] == kind
+    assert error["candor"]["fault"] == "caller"
+
+
+BAD_BODIES = {
+    "nothing": (b"", None),
+    "broken JSON": (b'{"model": "solo-0", ', None),
+    "trailing garbage": (GOOD_BODY + b"}", None),
+    "a NUL": (GOOD_BODY + b"\0", None),
+    "NULs only": (b"\0" * 100, None),
+    "NUL inside a string": (b'{"model": "solo-0\0", "messages": []}', None),
+    "bad UTF-8": (b'{"model": "solo-0", "messages": [], "user": "\xff\xfe"}', None),
+    "not an object": (b'["solo-0"]', None),
+    "a number": (b"17", None),
+    "no model": (b'{"messages": [{"role": "user", "content": "x"}]}', "model"),
+    "an empty model": (chat(model=""), "model"),
+    "a model that is null": (chat(model=None), "model"),
+    "a model that is a number": (chat(model=7), "model"),
+    "a model that is an object": (chat(model={"a": 1}), "model"),
+    "no messages": (b'{"model": "solo-0"}', "messages"),
+    "messages as text": (chat(messages="hello"), "messages"),
+    "stream as text": (chat(stream="yes"), "stream"),
+    "stream as a number": (chat(stream=1), "stream"),
+    "too deep": (b'{"model": "solo-0", "messages": ' + b"[" * 100_000, None),
+    "too deep, closed": (
+        b'{"model": "solo-0", "messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+        None,
+    ),
+    "two models": (b'{"model": "solo-0", "model": "solo-1", "messages": []}', "model"),
+}
+
+
+@pytest.mark.parametrize("body, param", BAD_BODIES.values(), ids=BAD_BODIES.keys())
+def test_body(pair, body, param):
+    assert_refused(ask(pair, with_body(body)), 400, "bad_request", param)
+
+
+@pytest.mark.parametrize("path, param", [("completions", "prompt"), ("embeddings", "input")])
+def test_missing_field_of_other_endpoints(pair, path, param):
+    reply = pair.gateway.post(f"/v1/{path}", {"model": "solo-0"})
+    assert_refused(reply, 400, "bad_request", param)
+
+
+def test_numbers_beyond_every_range_are_the_providers_business(pair):
+    body = GOOD_BODY[:-1] + b', "seed": 1e999, "n": 99999999999999999999999999}'
+    assert ask(pair, with_body(body)).status == 200
+
+
+def test_duplicate_of_an_undecided_field_passes(pair):
+    assert ask(pair, with_body(GOOD_BODY[:-1] + b', "user": "a", "user": "b"}')).status == 200
+
+
+@pytest.mark.parametrize("size", [1024 * 1024 + 1, 100_000_000, 10**18])
+def test_announced_body_above_the_limit(pair, size):
+    reply = ask(pair, head(f"content-length: {size}"))
+    assert_refused(reply, 413, "body_too_large")
+
+
+def test_100_mb_sent_all_the_same(pair):
+    before = pair.gateway.resident_bytes()
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(head("content-length: 100000000"))
+        for _ in range(100):
+            connection.send(b"x" * 1_000_000)
+        # The answer may be lost to the reset that ends such a connection; memory must not be.
+        connection.read_reply()
+    assert pair.gateway.resident_bytes() - before < 20_000_000
+
+
+def test_chunked_body_above_the_limit(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(head("transfer-encoding: chunked"))
+        for _ in range(17):
+            connection.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+        assert_refused(connection.read_reply(), 413, "body_too_large")
+
+
+def test_expect_continue_is_answered_before_a_body_too_large(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(head("content-length: 100000000", "expect: 100-continue"))
+        assert_refused(connection.read_reply(), 413, "body_too_large")
+
+
+@pytest.mark.parametrize("size", [17_000, 1_000_000])
+def test_headers_above_the_limit(pair, size):
+    reply = ask(pair, head("content-length: 2", "x-long: " + "h" * size) + b"{}")
+    assert_refused(reply, 431, "headers_too_large")
+
+
+def test_many_headers_above_the_limit(pair):
+    lines = [f"x-{number}: 1" for number in range(5000)]
+    assert_refused(ask(pair, head("content-length: 2", *lines) + b"{}"), 431, "headers_too_large")
+
+
+def test_a_target_above_the_limit(pair):
+    reply = ask(pair, head("content-length: 2", path="/v1/" + "a" * 100_000) + b"{}")
+    assert reply.status in (414, 431), reply
+
+
+FRAMING = {
+    "both lengths": (
+        ["transfer-encoding: chunked", f"content-length: {len(GOOD_BODY)}"],
+        GOOD_BODY,
+    ),
+    "two lengths": (["content-length: 5", "content-length: 6"], b"hello!"),
+    "a list of lengths": (["content-length: 5, 6"], b"hello!"),
+    "a negative length": (["content-length: -1"], b""),
+    "a length with a plus": (["content-length: +5"], b"hello"),
+    "a length that is hex": (["content-length: 0x10"], b"0123456789abcdef"),
+    "an overflowing length": (["content-length: 184467440737095516160"], b""),
+    "unknown coding": (["transfer-encoding: rot13"], b""),
+    "chunked not last": (["transfer-encoding: chunked, gzip"], b"0\r\n\r\n"),
+    "obfuscated coding": (["transfer-encoding: xchunked"], b"0\r\n\r\n"),
+    "two codings": (["transfer-encoding: chunked", "transfer-encoding: identity"], b"0\r\n\r\n"),
+    "space before the colon": (["content-length : 5"], b"hello"),
+    "a folded header": (["content-length: 5", " folded"], b"hello"),
+    "a NUL in a header": (["content-length: 2", "x-nul: a\0b"], b"{}"),
+    "a bare CR in a header": (["content-length: 2", "x-cr: a\rb"], b"{}"),
+    "no host": (None, b"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}"),
+    "no HTTP": (None, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n"),
+    "a NUL in the target": (None, b"POST /v1/\0chat HTTP/1.1\r\nhost: x\r\n\r\n"),
+    "a line without a version": (None, b"GET /v1/models\r\n\r\n"),
+    "version 9": (None, b"GET /v1/models HTTP/9.9\r\nhost: x\r\n\r\n"),
+}
+
+BAD_CHUNKS = {
+    "not hex": b"zz\r\nhello\r\n0\r\n\r\n",
+    "empty size": b"\r\nhello\r\n0\r\n\r\n",
+    "negative size": b"-5\r\nhello\r\n0\r\n\r\n",
+    "overflowing size": b"FFFFFFFFFFFFFFFFF\r\nhello\r\n",
+    "largest size": b"FFFFFFFFFFFFFFFF\r\nhello\r\n",
+    "size too small": b"2\r\nhello\r\n0\r\n\r\n",
+    "no line end": b"5hello0",
+    "endless size": b"0" * 100_000,
+    "endless extension": b"5;" + b"x" * 100_000,
+    "a NUL for a size": b"\0\0\0\0\r\n",
+}
+
+
+@pytest.mark.parametrize("lines, body", FRAMING.values(), ids=FRAMING.keys())
+def test_framing_that_two_servers_could_read_differently(pair, lines, body):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(body if lines is None else head(*lines) + body)
+        reply = connection.read_reply()
+        assert reply is not None and reply.status in (400, 413, 501, 505), reply
+        reply.error()
+        assert connection.is_closed_by_peer(), "nothing more may be read off such a connection"
+
+
+@pytest.mark.parametrize("chunks", BAD_CHUNKS.values(), ids=BAD_CHUNKS.keys())
+def test_bad_chunks(pair, chunks):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(head("transfer-encoding: chunked") + chunks)
+        reply = connection.read_reply()
+        assert reply is not None and reply.status in (400, 413), reply
+        reply.error()
+        assert connection.is_closed_by_peer()
+
+
+def test_chunked_body_is_understood_at_every_split(pair):
+    middle = len(GOOD_BODY) // 2
+    parts = [GOOD_BODY[:middle], GOOD_BODY[middle:]]
+    data = (
+        head("transfer-encoding: chunked", "connection: close")
+        + b"".join(b"%X;name=value\r\n%s\r\n" % (len(part), part) for part in parts)
+        + b"0\r\nx-trailer: 1\r\n\r\n"
+    )
+    for size in (1, 7, len(data)):
+        with RawConnection(pair.gateway.address) as connection:
+            for begin in range(0, len(data), size):
+                connection.send(data[begin : begin + size])
+            assert connection.read_reply().status == 200
+
+
+@pytest.mark.parametrize(
+    "sent", [b"POST /v1/chat", head()[:-2], b""], ids=["half a line", "half a head", "nothing"]
+)
+def test_slow_headers(pair, sent):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(sent)
+        assert pair.gateway.chat("solo-0").status == 200, "others are served meanwhile"
+        if sent:
+            assert_refused(connection.read_reply(), 408, "request_timeout")
+        assert connection.is_closed_by_peer()
+
+
+def test_headers_one_byte_at_a_time_do_not_renew_their_deadline(pair):
+    data = head("content-length: 2")
+    with RawConnection(pair.gateway.address) as connection:
+        for byte in data[:-1]:
+            connection.send(bytes([byte]))
+            time.sleep(0.05)
+        reply = connection.read_reply()
+        # The connection may already be reset by the bytes that came too late.
+        assert reply is None or reply.status == 408
+
+
+def test_slow_body(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(head("content-length: 100") + b'{"model"')
+        assert_refused(connection.read_reply(), 408, "request_timeout")
+
+
+def test_client_that_leaves_inside_the_body(pair):
+    for _ in range(20):
+        with RawConnection(pair.gateway.address) as connection:
+            connection.send(head("content-length: 100") + b'{"model"')
+
+
+def test_bytes_after_close_are_not_a_request(pair):
+    attempts = len(pair.fake.attempts())
+    data = head("connection: close", f"content-length: {len(GOOD_BODY)}") + GOOD_BODY
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(data + with_body(GOOD_BODY) + b"\0\xff garbage")
+        reply = connection.read_reply()
+        assert reply.status == 200
+        assert reply.header("connection") == "close"
+        assert connection.is_closed_by_peer()
+    assert len(pair.fake.attempts()) == attempts + 1
+
+
+def test_garbage_between_requests(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(with_body(GOOD_BODY))
+        assert connection.read_reply().status == 200
+        connection.send(b"\0\0\0\0 garbage\r\n\r\n")
+        assert_refused(connection.read_reply(), 400, "bad_request")
+        assert connection.is_closed_by_peer()
+
+
+def test_pipelined_requests_are_answered_in_order(pair):
+    requests = [
+        b"GET /v1/models/solo-1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        with_body(GOOD_BODY),
+        b"GET /v1/models/solo-2 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+    ]
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(b"".join(requests))
+        text = connection.read_all()
+    bodies = [text.index(b'"solo-1"'), text.index(b"chatcmpl-fake"), text.index(b'"solo-2"')]
+    assert bodies == sorted(bodies)
+    assert text.count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/chat",
+        "/v1/chat/completions/",
+        "/v2/models",
+        "/v1/../etc/passwd",
+        "//v1/models",
+        "/metrics",
+    ],
+)
+def test_unknown_routes(pair, path):
+    reply = pair.gateway.post(path, {})
+    assert_refused(reply, 404, "unknown_route")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"])
+def test_wrong_methods(pair, method):
+    data = f"{method} /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(data.encode())
+        text = connection.read_all()
+    assert text.startswith(b"HTTP/1.1 405 "), text
+    assert b"\r\nallow: post" in text.lower()
+
+
+def test_query_strings_are_no_part_of_the_route(pair):
+    assert pair.gateway.post("/v1/chat/completions?beta=true", GOOD_BODY).status == 200
+
+
+def test_http_1_0_is_answered_and_closed(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(b"GET /v1/models HTTP/1.0\r\n\r\n")
+        assert b" 200 " in connection.read_all().split(b"\r\n")[0]
+
+
+def test_random_bytes(pair):
+    chance = random.Random(7)
+    for _ in range(200):
+        with RawConnection(pair.gateway.address) as connection:
+            connection.send(chance.randbytes(chance.randint(1, 2000)) + b"\r\n\r\n")
+            connection.read_reply()

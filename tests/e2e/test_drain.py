@@ -1,0 +1,74 @@
+"""SIGTERM: not ready first, then what is in flight is finished, then exit 0."""
+
+import signal
+
+from support.http_client import RawConnection
+from support.programs import wait_until
+from support.stack import Pair
+
+
+def test_gateway_finishes_a_stream_and_exits_0(programs):
+    pair = Pair(programs, routes=1)
+    route = pair.solo()
+    route.first.next(chunks=20, chunk_delay_ms=50)
+    with pair.gateway.open_chat_stream(route.model) as stream:
+        stream.read_until(b"Honest")
+        assert pair.gateway.admin("/readyz").status == 200
+        pair.gateway.send(signal.SIGTERM)
+        wait_until(lambda: pair.gateway.admin("/readyz").status == 503, "it is not ready")
+        assert pair.gateway.admin("/healthz").status == 200
+        reply = stream.read_all()
+
+    assert reply.body.endswith(b"data: [DONE]\n\n")
+    assert pair.gateway.stop() == 0
+
+
+def test_gateway_gives_up_after_its_drain_time(programs):
+    pair = Pair(programs, routes=1, gateway_config={"limits": {"drain": "500ms"}})
+    route = pair.solo()
+    route.first.next(chunks=1_000_000, chunk_delay_ms=50)
+    with pair.gateway.open_chat_stream(route.model) as stream:
+        stream.read_until(b"Honest")
+        assert pair.gateway.stop() == 0
+        reply = stream.read_all()
+
+    assert b"[DONE]" not in reply.body
+
+
+def test_gateway_takes_no_new_request_while_it_drains(programs):
+    pair = Pair(programs, routes=1)
+    route = pair.solo()
+    route.first.next(chunks=20, chunk_delay_ms=50)
+    request = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+    with RawConnection(pair.gateway.address) as kept_alive:
+        kept_alive.send(request)
+        assert kept_alive.read_reply().status == 200
+        with pair.gateway.open_chat_stream(route.model) as stream:
+            pair.gateway.send(signal.SIGTERM)
+            assert kept_alive.is_closed_by_peer(), "an idle connection is closed at once"
+            stream.read_all()
+
+    assert pair.gateway.stop() == 0
+
+
+def test_ratelimitd_drains_and_the_gateway_goes_on(programs):
+    pair = Pair(programs, routes=1)
+    route = pair.solo()
+    assert pair.gateway.chat(route.model).status == 200
+
+    assert pair.ratelimitd.stop() == 0
+
+    assert pair.gateway.chat(route.model).status == 200
+    assert pair.gateway.admin("/readyz").status == 200, "ready depends on nobody else"
+
+
+def test_second_signal_ends_at_once(programs):
+    pair = Pair(programs, routes=1)
+    route = pair.solo()
+    route.first.next(chunks=1_000_000, chunk_delay_ms=50)
+    with pair.gateway.open_chat_stream(route.model) as stream:
+        stream.read_until(b"Honest")
+        pair.gateway.send(signal.SIGTERM)
+        wait_until(lambda: pair.gateway.admin("/readyz").status == 503, "it drains")
+        pair.gateway.send(signal.SIGTERM)
+        wait_until(lambda: not pair.gateway.is_running(), "it ends")

@@ -1,0 +1,173 @@
+"""The four public bug reports that gave birth to this gateway (DESIGN, section 1). Each stays a
+named test."""
+
+import json
+
+import pytest
+
+PAIR = {"gateways": 2}
+
+ENVELOPE_2005 = {
+    "success": False,
+    "result": [],
+    "messages": [],
+    "error": [{"code": 2005, "message": "Failed to get a response from the provider"}],
+}
+
+ABSURD_TIMING = {
+    "no header": [],
+    "negative": [("retry-after", "-5")],
+    "not a number": [("retry-after", "NaN")],
+    "infinite": [("retry-after", "inf")],
+    "year 9999": [("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")],
+    "empty": [("retry-after", "")],
+    "two values": [("retry-after", "3"), ("retry-after", "86400000000")],
+    "overflow": [("retry-after", "18446744073709551617"), ("retry-after-ms", "1e400")],
+    "words": [("retry-after", "soon")],
+    "a date in the past": [("retry-after", "Mon, 01 Jan 2001 00:00:00 GMT")],
+    "reset of a full bucket": [("x-ratelimit-reset-requests", "83h10m39.057s")],
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("dialect", ["openai", "azure"])
+def test_swallowed_429_stays_429_with_timing(pair, dialect, stream):
+    route = pair.route_of(dialect)
+    route.first.next(status=429, headers={"retry-after": "20"})
+
+    reply = pair.gateway.chat(route.model, stream=stream)
+
+    assert reply.status == 429, reply
+    assert reply.kind() == "rate_limited"
+    # At least what the provider asked for, at most its jitter of 20 % more.
+    assert 19_500 <= reply.wait_ms() <= 24_000
+    assert reply.header("x-should-retry") == "true"
+    error = reply.error()
+    assert error["code"] in ("rate_limit_exceeded", "429")
+    assert error["candor"]["upstream_status"] == 429
+    assert error["candor"]["fault"] == "provider"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
+def test_swallowed_429_stays_429_on_every_endpoint(pair, path, stream):
+    route = pair.solo()
+    route.first.next(status=429, headers={"retry-after": "20"})
+    body = {
+        "model": route.model,
+        "messages": [{"role": "user", "content": "x"}],
+        "prompt": "x",
+        "input": "x",
+    }
+
+    reply = pair.gateway.post(path, {**body, "stream": stream} if "embed" not in path else body)
+
+    assert reply.status == 429, reply
+    assert reply.wait_ms() >= 19_500
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [400, 200])
+def test_providers_failure_dressed_as_400_is_502(pair, status, stream):
+    route = pair.solo()
+    route.first.next(status=status, body=ENVELOPE_2005)
+
+    reply = pair.gateway.chat(route.model, stream=stream)
+
+    assert reply.status == 502, reply
+    assert reply.kind() == "upstream_error"
+    assert reply.header("x-should-retry") == "true"
+    assert reply.error()["candor"]["upstream_status"] == status
+
+
+def test_providers_failure_dressed_as_400_falls_back(pair):
+    route = pair.duo()
+    route.first.next(status=400, body=ENVELOPE_2005)
+
+    reply = pair.gateway.chat(route.model)
+
+    assert reply.status == 200, reply
+    assert route.attempt_counts() == [1, 1]
+
+
+@pytest.mark.parametrize("headers", ABSURD_TIMING.values(), ids=ABSURD_TIMING.keys())
+def test_429_with_absurd_timing_opens_a_backoff_and_falls_back(pair, headers):
+    route = pair.duo()
+    route.first.always(status=429, headers=headers)
+
+    reply = pair.gateways[0].chat(route.model)
+    assert reply.status == 200, reply
+    assert reply.header("x-candor-provider") == route.second.name
+
+    seen_by_the_other_replica = pair.gateways[1].chat(route.model)
+    assert seen_by_the_other_replica.status == 200
+    assert f"{route.first.name}:refused(backoff):" in seen_by_the_other_replica.header(
+        "x-candor-attempts"
+    )
+    assert route.attempt_counts() == [1, 2]
+
+
+@pytest.mark.parametrize("headers", ABSURD_TIMING.values(), ids=ABSURD_TIMING.keys())
+def test_429_with_absurd_timing_tells_a_sane_wait(pair, headers):
+    route = pair.solo()
+    route.first.next(status=429, headers=headers)
+
+    reply = pair.gateway.chat(route.model)
+
+    assert reply.status == 429, reply
+    assert 1 <= reply.wait_ms() <= 60_000
+
+
+REJECTIONS = {
+    "503 of an orchestrator": {
+        "status": 503,
+        "body": {
+            "error": {
+                "message": "Request rejected: no capacity for this model.",
+                "type": "capacity_exceeded",
+                "code": "no_capacity",
+            }
+        },
+    },
+    "plain text": {"status": 503, "body": "no capacity", "content_type": "text/plain"},
+    "529": {"status": 529, "body": {"error": {"message": "Overloaded"}}},
+    "a 200 that says overloaded": {
+        "status": 200,
+        "body": {
+            "error": {
+                "message": "Too many requests in the queue, try later.",
+                "type": "server_error",
+                "param": None,
+                "code": "server_is_overloaded",
+            }
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("rejection", REJECTIONS.values(), ids=REJECTIONS.keys())
+def test_rejected_request_is_503_with_timing_and_diagnostics(pair, rejection, stream):
+    route = pair.solo()
+    diagnostics = {
+        "retry-after": "7",
+        "x-request-id": "req_rejected",
+        "x-ratelimit-remaining-requests": "0",
+    }
+    route.first.next(**rejection, headers=diagnostics)
+
+    reply = pair.gateway.chat(route.model, stream=stream)
+
+    assert reply.status == 503, reply
+    assert reply.kind() == "overloaded"
+    assert reply.header("x-should-retry") == "true"
+    assert reply.header("x-candor-upstream-request-id") == "req_rejected"
+    assert reply.header("x-ratelimit-remaining-requests") == "0"
+    assert reply.header("x-candor-attempts").startswith(f"{route.first.name}:overloaded:")
+    assert reply.error()["candor"]["kind"] == "overloaded"
+    assert "choices" not in json.loads(reply.body)
+    if rejection["status"] >= 400:
+        assert reply.wait_ms() >= 6_500
+    else:
+        # A success status carries no wait that may be believed, yet a 503 always tells one.
+        assert reply.wait_ms() > 0

@@ -1,0 +1,148 @@
+"""Connections to providers: kept and reused, and the one safe retry when a reused one was closed
+before any byte of an answer."""
+
+import concurrent.futures
+
+import pytest
+
+from support.programs import wait_until
+
+
+def connections_of(route):
+    return [attempt.connection for attempt in route.first.attempts()]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_idle_connection_is_reused(pair, stream):
+    route = pair.solo()
+    for _ in range(5):
+        assert pair.gateway.chat(route.model, stream=stream).status == 200
+
+    assert len(set(connections_of(route))) == 1
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+def test_a_connection_is_reused_after_an_error(pair, status):
+    route = pair.solo()
+    route.first.next(status=status)
+    first = pair.gateway.chat(route.model)
+    assert first.status == status
+    if status == 429:
+        wait_until(lambda: pair.gateway.chat(route.model).status == 200, "the backoff is over")
+    else:
+        assert pair.gateway.chat(route.model).status == 200
+
+    assert len(set(connections_of(route))) == 1
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        {"afterwards": "close"},
+        {"framing": "close"},
+        {"cut_after_events": 2},
+    ],
+    ids=["connection: close", "ended by close", "cut"],
+)
+def test_a_connection_that_is_over_is_not_reused(pair, behaviour):
+    route = pair.solo()
+    route.first.next(**behaviour)
+    pair.gateway.chat(route.model, stream=True)
+
+    assert pair.gateway.chat(route.model, stream=True).status == 200
+    assert len(set(connections_of(route))) == 2
+
+
+def test_a_cancelled_answer_does_not_leak_into_the_next(pair):
+    route = pair.solo()
+    route.first.next(chunks=1000, chunk_delay_ms=10)
+    with pair.gateway.open_chat_stream(route.model) as stream:
+        stream.read_until(b"Honest")
+
+    reply = pair.gateway.chat(route.model)
+
+    assert reply.json()["choices"][0]["message"]["content"] == "Honest answers travel"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_reused_connection_closed_before_any_byte_is_tried_once_more(pair, stream):
+    route = pair.solo()
+    route.first.next(afterwards="drop_next")
+    assert pair.gateway.chat(route.model).status == 200
+
+    reply = pair.gateway.chat(route.model, stream=stream)
+
+    assert reply.status == 200
+    assert reply.header("x-candor-attempts").count(route.first.name) == 1, "nobody's failure"
+    answered, dropped, again = route.first.attempts()
+    assert (dropped.connection, dropped.nth_on_connection) == (answered.connection, 2)
+    assert again.connection != dropped.connection
+    assert again.body == dropped.body
+
+
+def test_the_safe_retry_goes_to_a_new_connection_and_happens_once(pair):
+    route = pair.solo()
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        route.first.next(times=3, afterwards="drop_next", delay_ms=200)
+        replies = list(pool.map(lambda _: pair.gateway.chat(route.model), range(3)))
+    assert [reply.status for reply in replies] == [200] * 3
+    assert len(set(connections_of(route))) == 3
+
+    assert pair.gateway.chat(route.model).status == 200
+
+    outcomes = [attempt.outcome for attempt in route.first.attempts()]
+    assert outcomes == ["answered"] * 3 + ["misbehaved", "answered"]
+
+
+def test_a_new_connection_closed_before_any_byte_is_a_failure(pair):
+    route = pair.solo()
+    route.first.next(before_headers="close")
+
+    reply = pair.gateway.chat(route.model)
+
+    assert (reply.status, reply.kind()) == (502, "upstream_unreachable")
+    assert route.first.attempt_count() == 1
+
+
+def test_a_reused_connection_closed_after_the_first_byte_is_not_tried_again(pair):
+    """The model may have been paid for already."""
+    route = pair.solo()
+    assert pair.gateway.chat(route.model).status == 200
+    route.first.next(cut_after_bytes=10)
+
+    reply = pair.gateway.chat(route.model)
+
+    assert (reply.status, reply.kind()) == (502, "upstream_interrupted")
+    assert route.first.attempt_count() == 2
+
+
+def test_max_connections_is_a_limit_and_others_wait(programs, pair):
+    fake = pair.fake.named("narrow")
+    config = {
+        **pair.config,
+        "providers": [{**pair.openai_provider("narrow"), "max_connections": 2}],
+        "models": [{"name": "m", "targets": [{"provider": "narrow", "model": "m"}]}],
+    }
+    gateway = programs.gateway(config)
+    fake.always(delay_ms=100)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: gateway.chat("m"), range(8)))
+
+    assert {reply.status for reply in replies} <= {200, 502, 503, 504}
+    assert [reply.status for reply in replies].count(200) >= 2
+    assert len({attempt.connection for attempt in fake.attempts()}) <= 2
+    # A limit of the gateway's own is nobody's failure: the provider stays healthy.
+    assert gateway.chat("m").status == 200
+
+
+def test_descriptors_do_not_pile_up(pair):
+    route = pair.solo()
+    pair.gateway.chat(route.model)
+    before = pair.gateway.open_descriptors()
+    for _ in range(20):
+        route.first.next(cut_after_events=1)
+        pair.gateway.chat(route.model, stream=True)
+        if pair.gateway.chat(route.model).status != 200:
+            route = pair.solo()
+
+    wait_until(lambda: pair.gateway.open_descriptors() <= before + 10, "connections are closed")

@@ -1,0 +1,117 @@
+"""TLS to providers: verified against the configured authority, and every way it can fail."""
+
+import subprocess
+
+import pytest
+
+from support.programs import gateway_binary
+from support.stack import TIMEOUTS, ask
+
+
+@pytest.fixture(scope="module")
+def fake(shared_programs):
+    return shared_programs.fake_provider("tls_provider", tls=True)
+
+
+@pytest.fixture(scope="module")
+def tls_gateway(shared_programs, fake):
+    """One model for each listener of the fake provider, named as it is."""
+    ratelimitd = shared_programs.ratelimitd(
+        {"defaults": {"breaker": {"consecutive": 1000, "min_calls": 1000}}}
+    )
+    listeners = ["tls", "tls_wrong_name", "tls_expired", "tls_refused", "http"]
+    providers = [provider(fake, name, fake.addresses[name]) for name in listeners]
+    providers.append({**provider(fake, "untrusted", fake.addresses["tls"]), "ca_file": ""})
+    providers.append(
+        {
+            **provider(fake, "renamed", fake.addresses["tls_wrong_name"]),
+            "tls_server_name": "somebody-else.example",
+        }
+    )
+    names = [p["name"] for p in providers]
+    return shared_programs.gateway(
+        {
+            "ratelimitd": ask(ratelimitd.address),
+            "providers": providers,
+            "models": [
+                {"name": name, "targets": [{"provider": name, "model": "m"}]} for name in names
+            ],
+        },
+        "tls_gateway",
+    )
+
+
+def provider(fake, name, address):
+    port = address.rsplit(":", 1)[1]
+    return {
+        "name": name,
+        "dialect": "openai",
+        "base_url": f"https://localhost:{port}/{name}/v1",
+        "ca_file": fake.addresses["ca"],
+        "api_key": "k",
+        "timeouts": TIMEOUTS,
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_good_certificate_is_accepted(tls_gateway, stream):
+    reply = tls_gateway.chat("tls", stream=stream)
+    assert reply.status == 200, reply
+
+
+def test_a_tls_connection_is_reused(tls_gateway, fake):
+    for _ in range(3):
+        assert tls_gateway.chat("tls").status == 200
+    assert len({attempt.connection for attempt in fake.attempts("tls")[-3:]}) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["tls_wrong_name", "tls_expired", "untrusted"])
+def test_a_bad_certificate_is_refused_before_anything_is_sent(tls_gateway, fake, model, stream):
+    reply = tls_gateway.chat(model, stream=stream)
+
+    assert (reply.status, reply.kind()) == (502, "upstream_unreachable"), reply
+    assert reply.error()["candor"]["upstream_status"] is None
+    assert fake.attempts(model) == []
+
+
+def test_tls_server_name_says_which_name_to_expect(tls_gateway):
+    assert tls_gateway.chat("renamed").status == 200
+
+
+@pytest.mark.parametrize("mode", ["refuse", "reset", "stall"])
+def test_a_handshake_that_fails(tls_gateway, fake, mode):
+    fake.set_broken_tls(mode)
+    reply = tls_gateway.chat("tls_refused")
+
+    assert reply.status in (502, 504), reply
+    assert reply.kind() in ("upstream_unreachable", "upstream_timeout")
+    reply.error()
+
+
+def test_a_provider_without_tls_behind_https(tls_gateway):
+    reply = tls_gateway.chat("http")
+    assert (reply.status, reply.kind()) == (502, "upstream_unreachable"), reply
+
+
+def test_a_stream_cut_without_close_notify_is_told(tls_gateway, fake):
+    fake.named("tls").next(cut_after_events=3, end="reset")
+    reply = tls_gateway.chat("tls", stream=True)
+
+    assert "[DONE]" not in reply.events()
+    assert "upstream_interrupted" in reply.events()[-1]
+
+
+def test_a_missing_ca_file_is_a_configuration_error(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"""
+providers:
+  - {{name: p, dialect: openai, base_url: "https://localhost/v1", ca_file: {tmp_path}/absent.pem}}
+models:
+  - {{name: m, targets: [{{provider: p, model: m}}]}}
+""")
+    done = subprocess.run(
+        [gateway_binary(), "--config", path, "--check"], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode != 0
+    assert "absent.pem" in done.stderr

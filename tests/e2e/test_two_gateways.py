@@ -1,0 +1,136 @@
+"""Two gateways, one ratelimitd: what one has met, the next request of the other obeys."""
+
+import concurrent.futures
+import time
+
+import pytest
+
+BREAKER = {"consecutive": 3, "lump": "1ms", "open": "1s", "probe_successes": 1}
+PAIR = {"gateways": 2, "ratelimitd_config": {"defaults": {"breaker": BREAKER}}}
+
+
+def in_parallel(count, call):
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(call, range(count)))
+
+
+def open_breaker(pair, route):
+    """Fails often enough through the first gateway and returns the refusal that follows."""
+    for _ in range(BREAKER["consecutive"]):
+        route.first.next(status=500)
+        assert pair.gateways[0].chat(route.model).status == 500
+        time.sleep(0.01)  # longer than `lump`: failures within it count as one
+    return pair.gateways[0].chat(route.model)
+
+
+def test_a_429_of_one_is_obeyed_by_the_other(pair):
+    route = pair.solo()
+    route.first.always(status=429, headers={"retry-after": "20"})
+    assert pair.gateways[0].chat(route.model).status == 429
+
+    reply = pair.gateways[1].chat(route.model)
+
+    assert reply.status == 503
+    assert reply.kind() == "no_provider_available"
+    assert 19_000 <= reply.wait_ms() <= 25_000
+    assert reply.header("x-candor-provider") == "none"
+    [target] = reply.error()["candor"]["targets"]
+    assert target["provider"] == route.first.name
+    assert target["reason"] == "backoff"
+    assert target["retry_after_ms"] >= 19_000
+    assert route.first.attempt_count() == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_other_falls_back_without_asking_the_failed_one(pair, stream):
+    route = pair.duo()
+    route.first.always(status=429, headers={"retry-after": "20"})
+    pair.gateways[0].chat(route.model)
+
+    reply = pair.gateways[1].chat(route.model, stream=stream)
+
+    assert reply.status == 200
+    trail = reply.header("x-candor-attempts").split(", ")
+    assert trail[0].startswith(f"{route.first.name}:refused(backoff):")
+    assert trail[1].startswith(f"{route.second.name}:ok:")
+    assert route.attempt_counts() == [1, 2]
+
+
+def test_breaker_opened_through_one_is_open_for_the_other(pair):
+    route = pair.solo()
+    refused = open_breaker(pair, route)
+    assert refused.kind() == "no_provider_available"
+
+    reply = pair.gateways[1].chat(route.model)
+
+    assert reply.status == 503
+    assert reply.error()["candor"]["targets"][0]["reason"] == "breaker"
+    assert route.first.attempt_count() == BREAKER["consecutive"]
+
+
+def test_breaker_counts_failures_of_both_together(pair):
+    route = pair.solo()
+    route.first.always(status=500)
+    for i in range(BREAKER["consecutive"]):
+        assert pair.gateways[i % 2].chat(route.model).status == 500
+        time.sleep(0.01)
+
+    assert [g.chat(route.model).status for g in pair.gateways] == [503, 503]
+
+
+def test_exactly_one_of_many_concurrent_requests_is_the_probe(pair):
+    route = pair.solo()
+    refused = open_breaker(pair, route)
+    before = route.first.attempt_count()
+    route.first.always(delay_ms=1500)
+    told = time.time() + refused.wait_ms() / 1000
+    # A moment after what was told: the wait is spread over callers.
+    time.sleep(refused.wait_ms() / 1000 + 0.2)
+
+    replies = in_parallel(24, lambda i: pair.gateways[i % 2].chat(route.model))
+
+    assert sorted(reply.status for reply in replies) == [200] + [503] * 23
+    assert route.first.attempt_count() == before + 1
+    assert route.first.attempts()[-1].started_at >= told
+    reasons = {r.error()["candor"]["targets"][0]["reason"] for r in replies if r.status == 503}
+    assert reasons == {"probing"}
+
+
+def test_a_failed_probe_opens_again_for_both(pair):
+    route = pair.solo()
+    refused = open_breaker(pair, route)
+    time.sleep(refused.wait_ms() / 1000 + 0.2)
+    route.first.next(status=500)
+    assert pair.gateways[1].chat(route.model).status == 500
+
+    assert [g.chat(route.model).status for g in pair.gateways] == [503, 503]
+
+
+def test_nobody_asks_before_the_told_moment(pair):
+    route = pair.solo()
+    route.first.next(status=429, headers={"retry-after": "1"})
+    first = pair.gateways[0].chat(route.model)
+    until = time.time() + first.wait_ms() / 1000
+    told = []
+    while time.time() < until + 0.5:
+        reply = pair.gateways[1].chat(route.model)
+        if reply.status == 200:
+            break
+        told.append(time.time() + reply.wait_ms() / 1000)
+        time.sleep(0.05)
+
+    attempts = route.first.attempts()
+    assert len(attempts) == 2, "the second gateway was never admitted"
+    assert attempts[1].started_at - attempts[0].started_at >= 1.0
+    assert told, "the second gateway was never refused"
+
+
+def test_a_wrong_key_blocks_the_provider_for_both(pair):
+    route = pair.duo()
+    route.first.always(status=401)
+    assert pair.gateways[0].chat(route.model).status == 200
+
+    reply = pair.gateways[1].chat(route.model)
+
+    assert f"{route.first.name}:refused(auth):" in reply.header("x-candor-attempts")
+    assert route.attempt_counts() == [1, 2]

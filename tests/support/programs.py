@@ -1,0 +1,305 @@
+"""Starts the programs under test and the fake provider as a person would, on free ports.
+
+Every program keeps its log in a file, announces its addresses on stdout, and is ended by its own
+process id: SIGTERM, then SIGKILL.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+
+from support import http_client
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+START_DEADLINE_S = 30
+STOP_DEADLINE_S = 20
+
+
+def build_directory():
+    """Where the binaries are: CANDOR_BUILD, relative to the repository's root."""
+    return REPOSITORY / os.environ.get("CANDOR_BUILD", "build/release")
+
+
+def gateway_binary():
+    return build_directory() / "gateway" / "gateway"
+
+
+def ratelimitd_binary():
+    return build_directory() / "ratelimitd" / "ratelimitd"
+
+
+def tool(name):
+    """A program that tests drive: from CANDOR_<NAME>, the PATH, or build/tools."""
+    found = os.environ.get(f"CANDOR_{name.upper()}") or shutil.which(name)
+    found = found or shutil.which(name, path=str(REPOSITORY / "build" / "tools"))
+    assert found, f"{name} is not installed: put it on the PATH or into build/tools"
+    return found
+
+
+def wait_until(is_true, what, deadline_s=20.0, interval_s=0.02):
+    """Asks again and again until `is_true` answers something true, and returns that."""
+    until = time.monotonic() + deadline_s
+    while not (answer := is_true()):
+        assert time.monotonic() < until, f"waited {deadline_s} s in vain until {what}"
+        time.sleep(interval_s)
+    return answer
+
+
+class Program:
+    """One running process."""
+
+    def __init__(self, name, command, directory, env=None):
+        self.name = name
+        self.log_path = pathlib.Path(directory) / f"{name}.log"
+        self._stdout_path = pathlib.Path(directory) / f"{name}.stdout"
+        with open(self.log_path, "ab") as log, open(self._stdout_path, "wb") as out:
+            self.process = subprocess.Popen(
+                [str(part) for part in command],
+                stdout=out,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **(env or {})},
+            )
+        self.addresses = self._read_addresses()
+
+    def _read_addresses(self):
+        """The pairs of the line "listening key=value ..."."""
+
+        def line():
+            assert self.process.poll() is None, f"{self.name} ended at start:\n{self.log()}"
+            found = re.search(r"^listening (.*)\n", self._stdout_path.read_text(), re.M)
+            return found and found.group(1)
+
+        text = wait_until(line, f"{self.name} listens", START_DEADLINE_S)
+        return dict(pair.split("=", 1) for pair in text.split())
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def log_lines(self):
+        """The JSON objects of the log; every line has to be one."""
+        return [json.loads(line) for line in self.log().splitlines()]
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def send(self, number):
+        self.process.send_signal(number)
+
+    def kill(self):
+        """As a crash would: SIGKILL."""
+        self.process.kill()
+        self.process.wait(STOP_DEADLINE_S)
+
+    def stop(self):
+        """SIGTERM, then SIGKILL; returns the exit code."""
+        if self.is_running():
+            self.process.terminate()
+        try:
+            return self.process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(STOP_DEADLINE_S)
+            raise AssertionError(f"{self.name} did not end on SIGTERM") from None
+
+    def resident_bytes(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * 1024
+
+    def open_descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+class Service(Program):
+    """A program with an admin port."""
+
+    def __init__(self, name, binary, config, directory, env=None):
+        self.config_path = pathlib.Path(directory) / f"{name}.yaml"
+        self.write_config(config)
+        super().__init__(name, [binary, "--config", self.config_path], directory, env)
+
+    def write_config(self, config):
+        """`config` is a value (written as JSON, which is YAML) or text."""
+        text = config if isinstance(config, str) else json.dumps(config, indent=1)
+        fresh = self.config_path.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.replace(self.config_path)
+
+    def admin(self, path):
+        return http_client.get(self.addresses["admin"], path)
+
+    def metrics(self):
+        """{'name{label="value"}': number} of the Prometheus text."""
+        lines = self.admin("/metrics").text().splitlines()
+        return {
+            line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+            for line in lines
+            if line and not line.startswith("#")
+        }
+
+
+class Ratelimitd(Service):
+    def __init__(self, directory, config=None, name="ratelimitd"):
+        config = {
+            "listen": "127.0.0.1:0",
+            "admin": "127.0.0.1:0",
+            "store": {"kind": "memory"},
+            **(config or {}),
+        }
+        super().__init__(name, ratelimitd_binary(), config, directory)
+        self.address = self.addresses["grpc"]
+
+    def call(self, method, request=None):
+        """A gRPC method by its full name without the package, through grpcurl and reflection."""
+        return grpcurl(self.address, f"candor.ratelimitd.v1.{method}", request)
+
+    def provider(self, name):
+        """GetProvider as a JSON value."""
+        return self.call("ProviderHealthService/GetProvider", {"name": name})["provider"]
+
+
+def grpcurl(address, method, request=None, check=True):
+    """The answer as a JSON value. With check=False the finished process instead."""
+    command = [tool("grpcurl"), "-plaintext", "-max-time", "10"]
+    if request is not None:
+        command += ["-d", json.dumps(request)]
+    done = subprocess.run([*command, address, method], capture_output=True, text=True, timeout=30)
+    if not check:
+        return done
+    assert done.returncode == 0, f"grpcurl {method}: {done.stdout}{done.stderr}"
+    return json.loads(done.stdout)
+
+
+class Gateway(Service):
+    def __init__(self, directory, config, name="gateway", env=None):
+        config = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "threads": 1, **config}
+        super().__init__(name, gateway_binary(), config, directory, env)
+        self.address = self.addresses["api"]
+
+    def url(self, path="/v1"):
+        return f"http://{self.address}{path}"
+
+    def post(self, path, body, headers=None):
+        """`body`: a value to send as JSON, or bytes."""
+        return http_client.post(self.address, path, body, headers)
+
+    def get(self, path, headers=None):
+        return http_client.get(self.address, path, headers)
+
+    def chat(self, model, headers=None, **fields):
+        """A chat completion. With stream=True the whole stream is read."""
+        return self.post("/v1/chat/completions", chat_request(model, **fields), headers)
+
+    def open_chat_stream(self, model, headers=None, **fields):
+        """The stream, to be read piece by piece."""
+        body = chat_request(model, stream=True, **fields)
+        return http_client.open_stream(self.address, "/v1/chat/completions", body, headers)
+
+
+def chat_request(model, **fields):
+    return {"model": model, "messages": [{"role": "user", "content": "Say hello."}], **fields}
+
+
+class FakeProvider(Program):
+    """tests/support/fake_provider with verbs. One process plays any number of providers."""
+
+    def __init__(self, directory, name="fake_provider", tls=False):
+        command = [sys.executable, REPOSITORY / "tests" / "support" / "fake_provider"]
+        if tls:
+            command += ["--tls", pathlib.Path(directory) / f"{name}.tls"]
+        super().__init__(name, command, directory)
+
+    def named(self, provider):
+        return NamedProvider(self, provider)
+
+    def add_rule(self, rule):
+        self._control("POST", "/rules", rule)
+
+    def clear(self):
+        self._control("DELETE", "/rules")
+        self._control("DELETE", "/attempts")
+
+    def set_broken_tls(self, mode):
+        self._control("PUT", "/tls", {"mode": mode})
+
+    def attempts(self, provider=None):
+        query = "" if provider is None else "?provider=" + urllib.parse.quote(provider)
+        records = self._control("GET", f"/attempts{query}").json()["attempts"]
+        return [SeenAttempt(record) for record in records]
+
+    def _control(self, method, path, value=None):
+        reply = http_client.exchange(self.addresses["control"], method, path, value)
+        assert reply.status == 200, reply.text()
+        return reply
+
+
+class NamedProvider:
+    """One provider that the process plays, told apart by its path."""
+
+    def __init__(self, fake, name):
+        self._fake = fake
+        self.name = name
+
+    def base_url(self, dialect="openai"):
+        path = "/v1" if dialect == "openai" else ""
+        return f"http://{self._fake.addresses['http']}/{self.name}{path}"
+
+    def next(self, times=1, **behaviour):
+        """The next requests are answered like this (fake_provider/behaviour.py names the keys)."""
+        self._add("queue", [{"times": times, **behaviour}])
+
+    def always(self, **behaviour):
+        self._add("cycle", [behaviour])
+
+    def attempts(self):
+        return self._fake.attempts(self.name)
+
+    def attempt_count(self):
+        return len(self.attempts())
+
+    def wait_for_attempts(self, count):
+        """The attempts, once there are `count` of them."""
+        return wait_until(
+            lambda: (seen := self.attempts()) and len(seen) >= count and seen,
+            f"{self.name} has been asked {count} times",
+        )
+
+    def wait_for_outcome(self, outcome):
+        """The first attempt that ended with `outcome`."""
+        return wait_until(
+            lambda: next((a for a in self.attempts() if a.outcome == outcome), None),
+            f"an attempt at {self.name} is {outcome}; seen {[a.outcome for a in self.attempts()]}",
+        )
+
+    def _add(self, kind, behaviours):
+        self._fake.add_rule({"provider": self.name, kind: behaviours})
+
+
+class SeenAttempt:
+    """What the provider saw of one request; attributes as in fake_provider/attempts.py."""
+
+    def __init__(self, record):
+        self.__dict__.update(record)
+
+    def header(self, name):
+        return next((v for k, v in self.headers if k.lower() == name), None)
+
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<attempt {self.number} of {self.provider}: {self.outcome} {self.status}>"
+
+
+def free_port():
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
