@@ -38,6 +38,8 @@ struct Failure {
   // The provider's whole error object as JSON when it speaks the client's dialect, so that its
   // fields stay verbatim; else empty.
   std::string error_object;
+  // What the provider called it, in whatever dialect, for logs and reports; may be empty.
+  std::string provider_code;
   RetryTiming timing;
   // Where it came from, filled in by the exchange.
   common::Target target;

@@ -73,8 +73,7 @@ class Dialect {
   // Whether requests of `endpoint` can be served.
   virtual bool Serves(Endpoint endpoint) const = 0;
 
-  // `model` is the target's name for the model; `request_id` goes along where the provider takes
-  // one.
+  // `model` is the target's name for the model.
   virtual UpstreamRequest BuildRequest(const ProviderEndpoint& provider, Endpoint endpoint,
                                        std::string_view model, const RequestScan& scan,
                                        std::string_view client_body) const = 0;

@@ -1,0 +1,303 @@
+#include "gateway/core/error_body.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "common/json_text.h"
+#include "gateway/core/ascii.h"
+
+namespace gateway {
+namespace {
+
+constexpr size_t kMaxMessageBytes = 8 * 1024;
+constexpr size_t kMaxTextBytes = 32 * 1024;
+constexpr size_t kMaxObjectBytes = 32 * 1024;
+constexpr size_t kMaxItems = 64;
+constexpr size_t kMaxWordBytes = 128;
+// Relays nest a provider's error in their own, seldom more than twice.
+constexpr int kMaxLayers = 8;
+
+constexpr std::array<std::string_view, 5> kMessageNames = {"message", "Message", "detail", "msg",
+                                                           "error_description"};
+
+// In the order of trust: a code says more than the type around it.
+constexpr std::array<std::string_view, 13> kWordNames = {
+    "code", "error_code", "errorCode", "internalCode", "reason", "limit_source", "error_type",
+    "type", "errorType",  "__type",    "status",       "name",   "title"};
+
+constexpr std::array<std::string_view, 7> kStatusNames = {
+    "code", "status", "status_code", "statusCode", "http_status", "httpCode", "raw_status_code"};
+
+// Where an object may hold the error it tells of, or that of the provider behind it.
+constexpr std::array<std::string_view, 13> kInnerNames = {
+    "error",          "errors", "detail",   "response", "raw",     "innererror",    "inner_error",
+    "provider_error", "cause",  "metadata", "details",  "choices", "upstream_error"};
+
+constexpr std::array<std::string_view, 5> kWaitNames = {
+    "estimated_time", "retry_after", "retry_after_seconds", "retryAfter", "resets_in_seconds"};
+
+constexpr std::array<std::string_view, 2> kDelayNames = {"retryDelay", "quotaResetDelay"};
+
+constexpr std::array<std::string_view, 2> kEpochNames = {"resets_at", "reset_at"};
+
+const Json* Find(const Json& object, std::string_view name) {
+  if (!object.is_object()) return nullptr;
+  const auto member = object.find(std::string(name));
+  return member == object.end() ? nullptr : &*member;
+}
+
+const std::string* FindText(const Json& object, std::string_view name) {
+  const Json* member = Find(object, name);
+  if (member == nullptr || !member->is_string()) return nullptr;
+  return &member->get_ref<const std::string&>();
+}
+
+bool Says(const Json& object, std::string_view name, std::string_view word) {
+  const std::string* text = FindText(object, name);
+  return text != nullptr && *text == word;
+}
+
+// As a client's `if (error)`.
+bool IsTruthy(const Json* value) {
+  if (value == nullptr || value->is_null()) return false;
+  if (value->is_boolean()) return value->get<bool>();
+  if (value->is_string()) return !value->get_ref<const std::string&>().empty();
+  return value->is_number() || !value->empty();
+}
+
+std::optional<int> ParseStatus(std::string_view text) {
+  int status = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, status);
+  if (error != std::errc() || rest != end || status < 100 || status > 599) return std::nullopt;
+  return status;
+}
+
+// A word as text; codes may be numbers.
+std::string WordText(const Json* value) {
+  if (value == nullptr) return {};
+  if (value->is_string()) return value->get<std::string>();
+  return value->is_number_integer() ? value->dump() : std::string();
+}
+
+bool HasErrorInChoices(const Json& object) {
+  const Json* choices = Find(object, "choices");
+  if (choices == nullptr || !choices->is_array()) return false;
+  return std::any_of(choices->begin(), choices->end(), [](const Json& choice) {
+    return IsTruthy(Find(choice, "error")) || Says(choice, "finish_reason", "error");
+  });
+}
+
+// JSON of an answer has one of these.
+bool LooksLikeAnAnswer(const Json& object) {
+  return Find(object, "choices") != nullptr || Find(object, "data") != nullptr ||
+         Find(object, "output") != nullptr || Find(object, "candidates") != nullptr;
+}
+
+bool TellsOfAnError(const Json& json) {
+  if (json.is_array()) return !json.empty() && TellsOfAnError(json.front());
+  if (!json.is_object()) return false;
+  if (IsTruthy(Find(json, "error")) || HasErrorInChoices(json)) return true;
+  if (Says(json, "object", "error") || Says(json, "type", "error")) return true;
+  if (Says(json, "status", "failed")) return true;
+  const Json* response = Find(json, "response");
+  if (response != nullptr && Says(*response, "status", "failed")) return true;
+  const Json* success = Find(json, "success");
+  if (success != nullptr && success->is_boolean() && !success->get<bool>()) return true;
+  if (LooksLikeAnAnswer(json)) return false;
+  return IsTruthy(Find(json, "errors")) || IsTruthy(Find(json, "detail")) ||
+         FindText(json, "error_type") != nullptr || FindText(json, "message") != nullptr;
+}
+
+// Walks the layers of one body; what lies inside is read before what is around it.
+class LayerReader {
+ public:
+  explicit LayerReader(ErrorBody& out) : out_(out) {}
+
+  void ReadValue(const Json& json, int layer) {
+    if (layer > kMaxLayers) return;
+    if (json.is_array()) {
+      const size_t count = std::min<size_t>(json.size(), kMaxItems);
+      for (size_t i = 0; i < count; ++i) {
+        if (json[i].is_object()) ReadValue(json[i], layer + 1);
+      }
+    } else if (json.is_string()) {
+      ReadMessage(json.get_ref<const std::string&>(), layer);
+    } else if (json.is_object()) {
+      ReadObject(json, layer);
+    }
+  }
+
+ private:
+  void ReadObject(const Json& object, int layer) {
+    const bool was_cloudflare = is_cloudflare_;
+    is_cloudflare_ |= Find(object, "success") != nullptr || Find(object, "internalCode") != nullptr;
+    for (const std::string_view name : kInnerNames) {
+      if (const Json* inner = Find(object, name)) ReadInner(name, *inner, layer);
+    }
+    ReadMessages(object, layer);
+    ReadWords(object);
+    ReadTimes(object);
+    ReadQuota(object);
+    is_cloudflare_ = was_cloudflare;
+  }
+
+  // A text is an inner error only where errors are texts; `detail` as text is a message.
+  void ReadInner(std::string_view name, const Json& inner, int layer) {
+    const bool may_be_text = name == "error" || name == "raw";
+    if (inner.is_structured() || (inner.is_string() && may_be_text)) ReadValue(inner, layer + 1);
+    if (name == "metadata") {
+      if (const Json* headers = Find(inner, "headers")) CopyHeaders(*headers);
+    }
+  }
+
+  void ReadMessages(const Json& object, int layer) {
+    for (const std::string_view name : kMessageNames) {
+      if (const std::string* text = FindText(object, name)) return ReadMessage(*text, layer);
+    }
+    const std::string* title = FindText(object, "title");
+    if (title != nullptr) ReadMessage(*title, layer);
+  }
+
+  void ReadMessage(const std::string& message, int layer) {
+    const std::string_view inner = FindJsonObject(message);
+    if (!inner.empty() && layer < kMaxLayers) {
+      if (const auto json = ParseSmallJson(inner)) ReadValue(*json, layer + 1);
+    }
+    if (message.empty()) return;
+    out_.message = common::TruncateUtf8(message, kMaxMessageBytes);
+    if (out_.text.size() < kMaxTextBytes) {
+      out_.text += Lower(std::string_view(message).substr(0, kMaxTextBytes));
+      out_.text += '\n';
+    }
+  }
+
+  void ReadWords(const Json& object) {
+    for (const std::string_view name : kWordNames) AddWord(WordText(Find(object, name)));
+    for (const std::string_view name : kStatusNames) {
+      const auto status = ParseStatus(WordText(Find(object, name)));
+      if (status && out_.statuses.size() < kMaxItems) out_.statuses.push_back(*status);
+    }
+    if (const std::string* type = FindText(object, "type"); type != nullptr && *type != "error") {
+      out_.type = common::TruncateUtf8(*type, kMaxWordBytes);
+    }
+    if (const std::string code = WordText(Find(object, "code")); !code.empty()) {
+      out_.code = common::TruncateUtf8(code, kMaxWordBytes);
+    }
+    if (const Json* param = Find(object, "param"); param != nullptr && param->is_string()) {
+      out_.param = RenderJson(*param);
+    }
+  }
+
+  void AddWord(const std::string& word) {
+    if (word.empty() || word.size() > kMaxWordBytes || out_.words.size() == kMaxItems) return;
+    out_.words.push_back(is_cloudflare_ ? NormalizeWord("cloudflare" + word) : NormalizeWord(word));
+    if (is_cloudflare_) out_.words.push_back(NormalizeWord(word));
+  }
+
+  void ReadTimes(const Json& object) {
+    for (const std::string_view name : kWaitNames) AddNumber(Find(object, name), out_.wait_seconds);
+    for (const std::string_view name : kEpochNames) {
+      AddNumber(Find(object, name), out_.reset_epochs);
+    }
+    for (const std::string_view name : kDelayNames) {
+      const std::string* delay = FindText(object, name);
+      if (delay != nullptr && out_.delays.size() < kMaxItems) out_.delays.push_back(*delay);
+    }
+  }
+
+  static void AddNumber(const Json* value, std::vector<double>& numbers) {
+    if (value != nullptr && value->is_number() && numbers.size() < kMaxItems) {
+      numbers.push_back(value->get<double>());
+    }
+  }
+
+  // google.rpc.QuotaFailure, an element of `details`.
+  void ReadQuota(const Json& object) {
+    const Json* violations = Find(object, "violations");
+    if (violations == nullptr || !violations->is_array()) return;
+    for (const Json& violation : *violations) {
+      if (out_.quota_ids.size() == kMaxItems) return;
+      if (const std::string* id = FindText(violation, "quotaId")) out_.quota_ids.push_back(*id);
+      out_.has_zero_quota |= WordText(Find(violation, "quotaValue")) == "0";
+    }
+  }
+
+  void CopyHeaders(const Json& headers) {
+    if (!headers.is_object()) return;
+    for (const auto& [name, value] : headers.items()) {
+      if (out_.copied_headers.fields().size() == kMaxItems) return;
+      if (value.is_string()) out_.copied_headers.Add(name, value.get_ref<const std::string&>());
+    }
+  }
+
+  ErrorBody& out_;
+  bool is_cloudflare_ = false;
+};
+
+std::string OpenAiError(const Json& json) {
+  if (json.is_array()) return json.empty() ? std::string() : OpenAiError(json.front());
+  const Json* error = Find(json, "error");
+  if (error == nullptr || FindText(*error, "message") == nullptr) return {};
+  std::string text = RenderJson(*error);
+  return text.size() <= kMaxObjectBytes ? text : std::string();
+}
+
+bool LooksLikeAPage(std::string_view text) {
+  const std::string begin = Lower(text.substr(0, 256));
+  return begin.starts_with("<!doctype") || begin.starts_with("<html") ||
+         (begin.starts_with("<") && Contains(begin, "<head"));
+}
+
+// What stands between <title> and </title>, with white space folded.
+std::string PageTitle(std::string_view page) {
+  const std::string begin = Lower(page.substr(0, 16 * 1024));
+  const size_t open = begin.find("<title");
+  const size_t from = open == std::string::npos ? open : begin.find('>', open);
+  const size_t to = from == std::string::npos ? from : begin.find("</title", from);
+  if (to == std::string::npos) return {};
+  std::string title;
+  for (const char c : Trim(page.substr(from + 1, to - from - 1))) {
+    const bool is_space = IsSpace(c);
+    if (!is_space || !title.ends_with(' ')) title += is_space ? ' ' : c;
+  }
+  return std::string(common::TruncateUtf8(title, 200));
+}
+
+}  // namespace
+
+std::string NormalizeWord(std::string_view word) {
+  std::string normal;
+  for (const char c : word) {
+    if (IsAlphanumeric(c)) normal += Lower(c);
+  }
+  return normal;
+}
+
+ErrorBody ReadErrorJson(const Json& json) {
+  ErrorBody body;
+  body.form = ErrorBody::Form::kJson;
+  body.has_error = TellsOfAnError(json);
+  LayerReader(body).ReadValue(json, 0);
+  body.openai_error = OpenAiError(json);
+  return body;
+}
+
+ErrorBody ReadErrorBody(std::string_view text) {
+  const std::string_view trimmed = Trim(text);
+  ErrorBody body;
+  if (trimmed.empty()) return body;
+  if (const auto json = ParseSmallJson(trimmed)) return ReadErrorJson(*json);
+  if (LooksLikeAPage(trimmed)) {
+    body.form = ErrorBody::Form::kPage;
+    body.message = PageTitle(trimmed);
+  } else {
+    body.form = ErrorBody::Form::kText;
+    body.message = common::TruncateUtf8(trimmed, 1024);
+  }
+  body.text = Lower(body.message);
+  return body;
+}
+
+}  // namespace gateway

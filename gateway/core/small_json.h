@@ -1,0 +1,28 @@
+// JSON text as a value, for bodies that are small and rare: errors. Bounded in size and depth, and
+// without exceptions. Pure.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gateway {
+
+using Json = nlohmann::ordered_json;
+
+// Larger texts are not parsed.
+inline constexpr size_t kMaxErrorBytes = 1 << 20;
+// What is nested deeper is left out.
+inline constexpr int kMaxErrorDepth = 24;
+
+// `text` as a value; nothing when it is no JSON, larger than kMaxErrorBytes or no UTF-8.
+std::optional<Json> ParseSmallJson(std::string_view text);
+
+// The first JSON object inside `text`, from its opening to its closing brace, or an empty view.
+std::string_view FindJsonObject(std::string_view text);
+
+// Never fails: what is no UTF-8 is replaced.
+std::string RenderJson(const Json& json);
+
+}  // namespace gateway

@@ -1,0 +1,33 @@
+// The OpenAI API and what is compatible with it: chat completions, completions, embeddings. Clients
+// of the same dialect are relayed byte for byte; only the model's name is replaced.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "gateway/dialects/dialect.h"
+
+namespace gateway {
+
+class OpenAiDialect : public Dialect {
+ public:
+  std::string_view name() const override { return "openai"; }
+  bool Serves(Endpoint endpoint) const override;
+  UpstreamRequest BuildRequest(const ProviderEndpoint& provider, Endpoint endpoint,
+                               std::string_view model, const RequestScan& scan,
+                               std::string_view client_body) const override;
+  std::optional<Failure> ClassifyReply(Endpoint endpoint,
+                                       const UpstreamReply& reply) const override;
+  std::unique_ptr<StreamReader> NewStreamReader(Endpoint endpoint) const override;
+  int64_t TokensUsed(Endpoint endpoint, std::string_view body) const override;
+  std::string_view RequestIdHeader() const override { return "x-request-id"; }
+
+ protected:
+  // What other servers of the dialect do differently: the path with its query, and the lines that
+  // carry the credential (each ending in CRLF; empty when there is none).
+  virtual std::string BuildPath(const ProviderEndpoint& provider, Endpoint endpoint,
+                                std::string_view model) const;
+  virtual std::string BuildCredential(const ProviderEndpoint& provider) const;
+};
+
+}  // namespace gateway

@@ -1,0 +1,33 @@
+// Proves that a 2xx of the OpenAI API is an answer of the model, in one scan without a DOM. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "gateway/core/endpoint.h"
+
+namespace gateway {
+
+enum class AnswerVerdict : uint8_t {
+  kAnswer,   // the model answered
+  kError,    // says that it failed: an error object, a failed status, `success: false`
+  kEmpty,    // the right shape around nothing
+  kNotJson,  // truncated, a page, no text at all
+  kForeign,  // JSON of another shape
+};
+
+// For kChatCompletions, kCompletions and kEmbeddings.
+//
+// Empty is an answer without any output (text, reasoning, tool call, refusal, audio, image) unless
+// something else shows that the model ran: a finish reason other than "stop", or completion tokens
+// counted by the provider. A model may indeed choose to say nothing.
+AnswerVerdict JudgeOpenAiAnswer(Endpoint endpoint, std::string_view body);
+
+// Input and output tokens of a complete answer or of one chunk, from its `usage` object; 0 when it
+// has none.
+int64_t ReadOpenAiUsage(std::string_view json);
+
+// Whether `name` is a member of a message or delta that carries output.
+bool IsOutputMember(std::string_view name);
+
+}  // namespace gateway

@@ -1,0 +1,59 @@
+// Reads a stream of chat or text completion chunks and passes it to a client of the same dialect.
+//
+// Before the commit point events are held back; comments are dropped, since they carry nothing. A
+// chunk commits that carries output (text, reasoning, a tool call, a refusal) or a finish reason.
+// After it, events pass byte for byte, whole: half an event never reaches the client, so that an
+// error chunk can always follow. Events without data are dropped: clients fail to parse them.
+//
+// A failure is an error in any shape at any place: an error chunk, also with `choices` beside it,
+// an event named "error", a bare JSON body between or in place of events, a finish reason "error".
+//
+// The end. `[DONE]` completes a stream. Some compatible servers close the connection without it: if
+// the last chunk with choices had a finish reason, the model itself said that it was done, so the
+// stream is complete and gets the marker from us; else it was interrupted.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "gateway/core/sse.h"
+#include "gateway/dialects/dialect.h"
+
+namespace gateway {
+
+// Bounds of what one stream may hold back.
+inline constexpr size_t kMaxHeldBytes = 256 * 1024;
+inline constexpr int kMaxHeldEvents = 64;
+// One event; an image inside a chunk is the largest known.
+inline constexpr size_t kMaxEventBytes = 8 * 1024 * 1024;
+
+class OpenAiStreamReader final : public StreamReader {
+ public:
+  OpenAiStreamReader() : events_(kMaxEventBytes) {}
+
+  StreamStep Feed(std::string_view bytes) override;
+  StreamStep Finish() override;
+  int64_t TokensUsed() const override { return tokens_used_; }
+
+ private:
+  // Each returns false when the stream has ended, well or badly.
+  bool Take(const SseEvent& event, StreamStep& step);
+  bool TakeBeforeCommit(const SseEvent& event, StreamStep& step);
+  bool TakeAfterCommit(const SseEvent& event, StreamStep& step);
+  bool TakeSuspicious(const SseEvent& event, StreamStep& step);
+  bool TakeEndMarker(const SseEvent& event, StreamStep& step);
+  bool KeepStray(const SseEvent& event, StreamStep& step);
+  void EndWithoutMarker(StreamStep& step);
+  std::optional<Failure> StrayFailure() const;
+
+  SseReader events_;
+  std::string held_;   // whole events before the commit point
+  std::string stray_;  // what came that is no event stream
+  int held_events_ = 0;
+  bool is_committed_ = false;
+  bool has_finish_reason_ = false;  // of the last chunk with choices
+  int64_t tokens_used_ = 0;
+};
+
+}  // namespace gateway
