@@ -119,6 +119,7 @@ void SseReader::KeepRest() {
 
 std::optional<SseEvent> SseReader::TakeRest() {
   if (rest_.empty()) return std::nullopt;
+  rest_ += rest_.ends_with('\n') ? "\n" : "\n\n";
   return ParseSseEvent(rest_, joined_);
 }
 

@@ -32,8 +32,8 @@ class SseReader {
   // The next complete event, or nothing when more bytes are needed. An event is complete with its
   // empty line; a carriage return at the very end waits for the byte after it.
   std::optional<SseEvent> Next();
-  // What is left when the stream has ended, taken as an event although its empty line is missing;
-  // nothing when no byte is left.
+  // What is left when the stream has ended, as an event whose missing empty line is added; nothing
+  // when no byte is left.
   std::optional<SseEvent> TakeRest();
 
   bool IsOverLimit() const { return rest_.size() > max_event_bytes_; }

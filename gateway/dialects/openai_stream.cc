@@ -77,6 +77,12 @@ Failure ClassifyStreamError(const ErrorBody& body) {
   return ClassifyError(kStreamStatus, Headers(), body, common::WallTime());
 }
 
+// An event named "error" is one whatever it holds.
+Failure ClassifyEvent(const SseEvent& event, ErrorBody body) {
+  body.has_error |= event.name == "error";
+  return ClassifyStreamError(body);
+}
+
 bool IsJsonObject(std::string_view data) {
   return data.starts_with('{') && Trim(data).ends_with('}');
 }
@@ -99,6 +105,7 @@ StreamStep OpenAiStreamReader::Feed(std::string_view bytes) {
 
 StreamStep OpenAiStreamReader::Finish() {
   StreamStep step;
+  is_at_end_ = true;
   const auto rest = events_.TakeRest();
   const bool goes_on = !rest || Take(*rest, step);
   if (goes_on) EndWithoutMarker(step);
@@ -132,7 +139,7 @@ bool OpenAiStreamReader::TakeBeforeCommit(const SseEvent& event, StreamStep& ste
 
 bool OpenAiStreamReader::TakeAfterCommit(const SseEvent& event, StreamStep& step) {
   const std::string_view data = event.data;
-  const bool is_plain_chunk = event.name != "error" && IsJsonObject(data) &&
+  const bool is_plain_chunk = !is_at_end_ && event.name != "error" && IsJsonObject(data) &&
                               HasToken(data, "\"choices\"") && !HasToken(data, "\"error\"");
   if (!is_plain_chunk) {
     if (!TakeSuspicious(event, step)) return false;
@@ -156,12 +163,12 @@ bool OpenAiStreamReader::TakeSuspicious(const SseEvent& event, StreamStep& step)
       is_committed_ = true;
       return true;
     }
-    step.failure = ClassifyStreamError(ReadErrorBody(event.data));
+    step.failure = ClassifyEvent(event, ReadErrorBody(event.data));
     return false;
   }
-  const ErrorBody body = ReadErrorJson(*json);
+  ErrorBody body = ReadErrorJson(*json);
   if (event.name == "error" || body.has_error || !json->is_object()) {
-    step.failure = ClassifyStreamError(body);
+    step.failure = ClassifyEvent(event, std::move(body));
     return false;
   }
   const ChoiceFacts facts = ReadChoices(*json);
@@ -177,10 +184,7 @@ bool OpenAiStreamReader::TakeEndMarker(const SseEvent& event, StreamStep& step) 
     step.failure = MalformedAnswer(kStreamStatus, "ended without any output");
   }
   if (step.failure) return false;
-  // At the end of the connection the marker may lack its empty line.
-  step.client_bytes += event.raw.ends_with('\n') && event.raw.size() > kEndMarker.size() - 2
-                           ? event.raw
-                           : kEndMarker;
+  step.client_bytes += event.raw;
   step.is_complete = true;
   return false;
 }

@@ -51,6 +51,7 @@ class OpenAiStreamReader final : public StreamReader {
   std::string held_;   // whole events before the commit point
   std::string stray_;  // what came that is no event stream
   int held_events_ = 0;
+  bool is_at_end_ = false;  // the connection has ended: what is read now may be half an event
   bool is_committed_ = false;
   bool has_finish_reason_ = false;  // of the last chunk with choices
   int64_t tokens_used_ = 0;
