@@ -1,0 +1,56 @@
+#include "ratelimitd/core/failure_window.h"
+
+#include <algorithm>
+
+namespace ratelimitd {
+namespace {
+
+milliseconds BucketWidth(milliseconds window, int buckets) {
+  return std::max(milliseconds(1), window / buckets);
+}
+
+int64_t IndexAt(MonotonicTime now, milliseconds width) { return now.time_since_epoch() / width; }
+
+}  // namespace
+
+void FailureWindow::Add(Entry entry, MonotonicTime now, milliseconds window) {
+  const int64_t index = IndexAt(now, BucketWidth(window, kBuckets));
+  Bucket& bucket = buckets_[static_cast<size_t>(index % kBuckets)];
+  if (bucket.index != index) bucket = Bucket{.index = index};
+  switch (entry) {
+    case Entry::kAdmission:
+      ++bucket.admissions;
+      return;
+    case Entry::kFailure:
+      ++bucket.failures;
+      [[fallthrough]];
+    case Entry::kSuccess:
+      ++bucket.calls;
+      return;
+  }
+}
+
+WindowCounts FailureWindow::CountsAt(MonotonicTime now, milliseconds window) const {
+  const int64_t newest = IndexAt(now, BucketWidth(window, kBuckets));
+  WindowCounts counts;
+  for (const Bucket& bucket : buckets_) {
+    if (bucket.index < 0 || bucket.index <= newest - kBuckets || bucket.index > newest) continue;
+    counts.calls += bucket.calls;
+    counts.failures += bucket.failures;
+    counts.admissions += bucket.admissions;
+  }
+  return counts;
+}
+
+double FailureWindow::AdmissionRateAt(MonotonicTime now, milliseconds window) const {
+  const milliseconds width = BucketWidth(window, kBuckets);
+  const int64_t newest = IndexAt(now, width);
+  int64_t oldest = newest;
+  for (const Bucket& bucket : buckets_) {
+    if (bucket.index > newest - kBuckets) oldest = std::min(oldest, bucket.index);
+  }
+  const double seconds = std::chrono::duration<double>(width * (newest - oldest + 1)).count();
+  return static_cast<double>(CountsAt(now, window).admissions) / seconds;
+}
+
+}  // namespace ratelimitd

@@ -1,0 +1,75 @@
+#include "ratelimitd/core/reporters.h"
+
+#include <functional>
+#include <vector>
+
+namespace ratelimitd {
+namespace {
+
+constexpr milliseconds kAliveAfterWord = std::chrono::seconds(60);
+
+uint64_t IdOf(std::string_view name) {
+  const uint64_t hash = std::hash<std::string_view>()(name);
+  return hash == 0 ? 1 : hash;
+}
+
+bool IsAlive(const Reporter& reporter, MonotonicTime now) {
+  return reporter.sessions > 0 || now - reporter.last_seen < kAliveAfterWord;
+}
+
+}  // namespace
+
+Reporter* Reporters::Find(std::string_view name, MonotonicTime now) {
+  auto found = reporters_.find(name);
+  if (found == reporters_.end()) {
+    if (!MakeRoom()) return nullptr;
+    found = reporters_.emplace(std::string(name), std::make_unique<Reporter>()).first;
+    found->second->id = IdOf(name);
+    found->second->host_id = found->second->id;
+  }
+  found->second->last_seen = now;
+  return found->second.get();
+}
+
+bool Reporters::MakeRoom() {
+  if (reporters_.size() < max_reporters_) return true;
+  auto oldest = reporters_.end();
+  for (auto it = reporters_.begin(); it != reporters_.end(); ++it) {
+    if (it->second->sessions > 0) continue;
+    if (oldest == reporters_.end() || it->second->last_seen < oldest->second->last_seen) {
+      oldest = it;
+    }
+  }
+  if (oldest == reporters_.end()) return false;
+  reporters_.erase(oldest);
+  return true;
+}
+
+bool Reporters::BeginSession(std::string_view name, std::string_view host, MonotonicTime now) {
+  Reporter* reporter = Find(name, now);
+  if (reporter == nullptr) return false;
+  if (!host.empty()) reporter->host_id = IdOf(host);
+  ++reporter->sessions;
+  return true;
+}
+
+uint64_t Reporters::EndSession(std::string_view name, MonotonicTime now) {
+  const auto found = reporters_.find(name);
+  if (found == reporters_.end() || found->second->sessions == 0) return 0;
+  found->second->last_seen = now;
+  return --found->second->sessions == 0 ? found->second->id : 0;
+}
+
+int Reporters::CountLiveHosts(MonotonicTime now, int enough) const {
+  std::vector<uint64_t> hosts;
+  for (const auto& [name, reporter] : reporters_) {
+    if (!IsAlive(*reporter, now)) continue;
+    bool is_known = false;
+    for (const uint64_t host : hosts) is_known |= host == reporter->host_id;
+    if (!is_known) hosts.push_back(reporter->host_id);
+    if (static_cast<int>(hosts.size()) >= enough) break;
+  }
+  return static_cast<int>(hosts.size());
+}
+
+}  // namespace ratelimitd

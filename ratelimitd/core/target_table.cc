@@ -1,0 +1,501 @@
+#include "ratelimitd/core/target_table.h"
+
+#include <algorithm>
+
+#include "ratelimitd/core/delay.h"
+
+namespace ratelimitd {
+namespace {
+
+// How many of the least recently asked targets are looked at to make room for a new one.
+constexpr int kRoomTries = 8;
+constexpr milliseconds kSweepInterval = std::chrono::seconds(1);
+constexpr milliseconds kLongestAttempt = std::chrono::hours(1);
+constexpr milliseconds kLongestMemory = std::chrono::hours(24);
+// The longest life of a probe's permit when the attempt's timeout is unknown, in leases.
+constexpr int kLeasesWithoutTimeout = 10;
+
+milliseconds LeaseLength(const BreakerSettings& settings, milliseconds attempt_timeout) {
+  if (attempt_timeout <= milliseconds(0)) return settings.probe_lease;
+  return std::min(settings.probe_lease, attempt_timeout);
+}
+
+// A session's lease is renewed until the attempt must be over, so that a lost report wedges
+// nothing.
+MonotonicTime LeaseEnd(const BreakerSettings& settings, const Ask& ask, MonotonicTime now) {
+  if (ask.lease_kind == LeaseKind::kFixed) return now + LeaseLength(settings, ask.attempt_timeout);
+  const milliseconds longest = ask.attempt_timeout > milliseconds(0)
+                                   ? std::min(ask.attempt_timeout, kLongestAttempt)
+                                   : settings.probe_lease * kLeasesWithoutTimeout;
+  return now + longest + settings.probe_lease;
+}
+
+// Both levels must admit; of two refusals the longer one is told.
+Breaker::View Both(const Breaker::View& provider, const Breaker::View& target) {
+  if (provider.decision == Decision::kReject) {
+    const bool target_is_longer =
+        target.decision == Decision::kReject && target.until > provider.until;
+    return target_is_longer ? target : provider;
+  }
+  if (target.decision == Decision::kReject) return target;
+  return provider.decision == Decision::kAdmitProbe ? provider : target;
+}
+
+}  // namespace
+
+struct TargetTable::Provider {
+  explicit Provider(std::string_view provider_name) : name(provider_name) {}
+
+  std::string name;
+  Health health{Level::kProvider};
+  const HealthSettings* settings = nullptr;
+  Order order = 1;
+  std::string credential_fingerprint;
+  NameMap<std::unique_ptr<Entry>> targets;
+  uint64_t seen_version = 0;
+  uint64_t view_version = 0;
+};
+
+struct TargetTable::Entry {
+  Entry(std::string_view model_name, Provider& owner) : model(model_name), provider(owner) {}
+
+  std::string model;
+  Provider& provider;
+  uint64_t id = 0;
+  Health health{Level::kTarget};
+  std::list<Entry*>::iterator use;
+  uint64_t seen_version = 0;
+  uint64_t view_version = 0;
+};
+
+TargetTable::TargetTable(TableSettings settings, uint32_t life)
+    : settings_(std::move(settings)), life_(life), reporters_(settings_.max_reporters) {
+  MakeConfiguredProviders();
+}
+
+TargetTable::~TargetTable() = default;
+
+TargetTable::Provider* TargetTable::FindProvider(std::string_view name) {
+  const auto found = providers_.find(name);
+  return found == providers_.end() ? nullptr : found->second.get();
+}
+
+TargetTable::Found TargetTable::Find(const TargetName& name) {
+  Provider* provider = FindProvider(name.provider);
+  if (provider == nullptr) return {};
+  const auto found = provider->targets.find(name.model);
+  return {provider, found == provider->targets.end() ? nullptr : found->second.get()};
+}
+
+TargetTable::Found TargetTable::FindOrMake(const TargetName& name, MonotonicTime now) {
+  Found found = Find(name);
+  if (found.target != nullptr) {
+    by_use_.splice(by_use_.end(), by_use_, found.target->use);
+    return found;
+  }
+  if (!MakeRoom(now)) {
+    ++not_remembered_;
+    return found;
+  }
+  // Making room may have forgotten the provider.
+  found.provider = MakeProvider(name.provider, now);
+  if (found.provider == nullptr) return {};
+  auto entry = std::make_unique<Entry>(name.model, *found.provider);
+  entry->id = ++last_id_;
+  entry->view_version = ++view_version_;
+  entry->use = by_use_.insert(by_use_.end(), entry.get());
+  targets_by_id_[entry->id] = entry.get();
+  found.target = entry.get();
+  found.provider->targets.emplace(std::string(name.model), std::move(entry));
+  return found;
+}
+
+TargetTable::Provider* TargetTable::MakeProvider(std::string_view name, MonotonicTime now) {
+  if (Provider* known = FindProvider(name)) return known;
+  if (!MakeRoomForProvider(now)) return nullptr;
+  auto provider = std::make_unique<Provider>(name);
+  provider->settings = &settings_.For(name);
+  provider->view_version = ++view_version_;
+  return providers_.emplace(std::string(name), std::move(provider)).first->second.get();
+}
+
+bool TargetTable::MakeRoom(MonotonicTime now) {
+  for (int i = 0; i < kRoomTries && targets_by_id_.size() >= settings_.max_targets; ++i) {
+    if (by_use_.empty()) return false;
+    Entry& oldest = *by_use_.front();
+    if (oldest.health.IsIdle(*oldest.provider.settings, now)) {
+      Forget(oldest);
+      ++evicted_;
+    } else {
+      by_use_.splice(by_use_.end(), by_use_, by_use_.begin());
+    }
+  }
+  return targets_by_id_.size() < settings_.max_targets;
+}
+
+bool TargetTable::MakeRoomForProvider(MonotonicTime now) {
+  if (providers_.size() < settings_.max_targets) return true;
+  if (now < next_sweep_) return false;
+  next_sweep_ = now + kSweepInterval;
+  absl::erase_if(providers_, [this, now](const auto& item) {
+    const Provider& provider = *item.second;
+    return provider.targets.empty() && !settings_.providers.contains(provider.name) &&
+           provider.health.IsIdle(*provider.settings, now);
+  });
+  return providers_.size() < settings_.max_targets;
+}
+
+void TargetTable::Forget(Entry& entry) {
+  Provider& provider = entry.provider;
+  targets_by_id_.erase(entry.id);
+  by_use_.erase(entry.use);
+  provider.targets.erase(entry.model);
+  const bool is_named = settings_.providers.contains(provider.name);
+  if (provider.targets.empty() && !is_named && provider.health.history().empty() &&
+      provider.credential_fingerprint.empty()) {
+    providers_.erase(provider.name);
+  }
+}
+
+void TargetTable::Advance(Provider& provider, const Moment& moment) {
+  if (provider.health.Advance(*provider.settings, moment, provider.order)) {
+    MarkChanged(provider, nullptr);
+  }
+  NoteVersion(provider);
+}
+
+void TargetTable::Advance(Entry& entry, const Moment& moment) {
+  Provider& provider = entry.provider;
+  if (entry.health.Advance(*provider.settings, moment, provider.order)) {
+    MarkChanged(provider, &entry);
+  }
+  NoteVersion(entry);
+}
+
+template <typename Key>
+void TargetTable::NoteVersion(Key& key) {
+  if (key.health.version() == key.seen_version) return;
+  key.seen_version = key.health.version();
+  key.view_version = ++view_version_;
+}
+
+void TargetTable::MarkChanged(Provider& provider, Entry* target) {
+  changed_.emplace(provider.name, target == nullptr ? std::string() : target->model);
+}
+
+Breaker::View TargetTable::Look(const Found& found, MonotonicTime now,
+                                Breaker::Resort resort) const {
+  if (found.provider == nullptr) return {};
+  const HealthSettings& settings = *found.provider->settings;
+  const Breaker::View provider = found.provider->health.Look(settings, now, resort);
+  if (found.target == nullptr) return provider;
+  return Both(provider, found.target->health.Look(settings, now, resort));
+}
+
+void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) {
+  verdict.granted_index = -1;
+  verdict.token.clear();
+  verdict.lease = milliseconds(0);
+  verdict.retry_after = milliseconds(0);
+  reporters_.Find(ask.reporter, moment.now);
+  if (GrantFirst(ask, moment, Breaker::Resort::kOrdinary, verdict)) return;
+  if (GrantFirst(ask, moment, Breaker::Resort::kLast, verdict)) return;
+  for (const TargetDecision& decision : verdict.decisions) {
+    if (verdict.retry_after == milliseconds(0) || decision.retry_after < verdict.retry_after) {
+      verdict.retry_after = decision.retry_after;
+    }
+  }
+}
+
+bool TargetTable::GrantFirst(const Ask& ask, const Moment& moment, Breaker::Resort resort,
+                             Verdict& verdict) {
+  verdict.decisions.clear();
+  for (size_t i = 0; i < ask.targets.size(); ++i) {
+    const Found found = Find(ask.targets[i]);
+    if (found.provider != nullptr) Advance(*found.provider, moment);
+    if (found.target != nullptr) Advance(*found.target, moment);
+    const Breaker::View view = Look(found, moment.now, resort);
+    if (view.decision == Decision::kReject) {
+      verdict.decisions.push_back(
+          {view.decision, view.reason, SpreadWait(view.until, moment.now, moment.chance)});
+      continue;
+    }
+    verdict.decisions.push_back({.decision = view.decision});
+    if (verdict.granted_index >= 0) continue;
+    Grant(ask, i, found, view.decision, moment, verdict);
+    if (ask.mode != AdmitMode::kPeek) return true;
+  }
+  return verdict.granted_index >= 0;
+}
+
+void TargetTable::Grant(const Ask& ask, size_t index, const Found& known, Decision decision,
+                        const Moment& moment, Verdict& verdict) {
+  verdict.granted_index = static_cast<int>(index);
+  if (ask.mode == AdmitMode::kPeek) return;
+  const Found found = known.target == nullptr ? FindOrMake(ask.targets[index], moment.now) : known;
+  if (found.target == nullptr) {
+    verdict.token = RenderToken({.life = life_});
+    return;
+  }
+  Provider& provider = *found.provider;
+  const Reporter* reporter = reporters_.Find(ask.reporter, moment.now);
+  ProbeLease lease{.order = provider.order,
+                   .reporter_id = reporter == nullptr ? 0 : reporter->id,
+                   .at = moment.now};
+  if (decision == Decision::kAdmitProbe) {
+    lease.order = ++provider.order;
+    lease.until = LeaseEnd(provider.settings->breaker, ask, moment.now);
+    verdict.lease = LeaseLength(provider.settings->breaker, ask.attempt_timeout);
+  }
+  by_use_.splice(by_use_.end(), by_use_, found.target->use);
+  provider.health.Admit(*provider.settings, lease, provider.order);
+  found.target->health.Admit(*provider.settings, lease, provider.order);
+  NoteVersion(provider);
+  NoteVersion(*found.target);
+  verdict.token = RenderToken({.life = life_, .target_id = found.target->id, .order = lease.order});
+}
+
+AckStatus TargetTable::Report(const AttemptReport& report, const Moment& moment) {
+  Reporter* reporter = reporters_.Find(report.reporter, moment.now);
+  if (reporter != nullptr && !reporter->reports.Add(report.sequence_number)) {
+    return AckStatus::kDuplicate;
+  }
+  auto resolved = Resolve(report, reporter, moment);
+  return resolved ? Apply(*resolved, report, moment) : AckStatus::kStale;
+}
+
+std::optional<TargetTable::Resolved> TargetTable::Resolve(const AttemptReport& report,
+                                                          const Reporter* reporter,
+                                                          const Moment& moment) {
+  Resolved resolved;
+  resolved.evidence = {
+      .kind = report.kind,
+      .happened_at = moment.now - std::clamp(report.age, milliseconds(0), kLongestMemory),
+      .order = std::nullopt,
+      .reporter_id = reporter == nullptr ? 1 : reporter->id,
+      .host_id = reporter == nullptr ? 1 : reporter->host_id,
+      .reporter = report.reporter,
+      .http_status = report.http_status,
+      .provider_code = report.provider_code};
+  resolved.found = FindByToken(report, resolved.evidence, moment.now);
+  if (resolved.found.target == nullptr) return std::nullopt;
+  return resolved;
+}
+
+TargetTable::Found TargetTable::FindByToken(const AttemptReport& report, Evidence& evidence,
+                                            MonotonicTime now) {
+  if (!report.token.empty()) {
+    evidence.order = 0;
+    const auto token = ParseToken(report.token);
+    if (token && token->life == life_) {
+      const auto known = targets_by_id_.find(token->target_id);
+      if (known != targets_by_id_.end()) {
+        evidence.order = token->order;
+        return {&known->second->provider, known->second};
+      }
+    }
+  }
+  return report.target ? FindOrMake(*report.target, now) : Found{};
+}
+
+AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
+                             const Moment& moment) {
+  Provider& provider = *resolved.found.provider;
+  Entry& target = *resolved.found.target;
+  Advance(provider, moment);
+  Advance(target, moment);
+  const int quorum = QuorumFor(report, provider, moment.now);
+  const HealthSettings& settings = *provider.settings;
+  const Health::Effect on_target =
+      target.health.Learn(settings, resolved.evidence, report, moment, quorum, provider.order);
+  const Health::Effect on_provider =
+      provider.health.Learn(settings, resolved.evidence, report, moment, quorum, provider.order);
+  NoteVersion(target);
+  NoteVersion(provider);
+  if (on_target == Health::Effect::kChanged) MarkChanged(provider, &target);
+  if (on_provider == Health::Effect::kChanged) MarkChanged(provider, nullptr);
+  if (on_target == Health::Effect::kChanged || on_provider == Health::Effect::kChanged) {
+    return AckStatus::kApplied;
+  }
+  const Health::Effect charged = report.kind == OutcomeKind::kUnreachable ? on_provider : on_target;
+  return charged == Health::Effect::kStale ? AckStatus::kStale : AckStatus::kApplied;
+}
+
+int TargetTable::QuorumFor(const AttemptReport& report, const Provider& provider,
+                           MonotonicTime now) const {
+  if (report.kind != OutcomeKind::kUnreachable) return 1;
+  const int wanted = provider.settings->breaker.quorum;
+  return std::min(wanted, reporters_.CountLiveHosts(now, wanted));
+}
+
+bool TargetTable::BeginSession(std::string_view reporter, std::string_view host,
+                               MonotonicTime now) {
+  return reporters_.BeginSession(reporter, host, now);
+}
+
+void TargetTable::EndSession(std::string_view reporter, MonotonicTime now) {
+  const uint64_t ended = reporters_.EndSession(reporter, now);
+  if (ended == 0) return;
+  for (auto& [name, provider] : providers_) {
+    const MonotonicTime lease_end = now + provider->settings->breaker.probe_lease;
+    provider->health.OnSessionEnded(ended, lease_end);
+    for (auto& [model, target] : provider->targets) {
+      target->health.OnSessionEnded(ended, lease_end);
+    }
+  }
+}
+
+void TargetTable::Relearn(std::string_view reporter, const KnownRefusal& refusal,
+                          const Moment& moment) {
+  const Found found = FindOrMake(refusal.target, moment.now);
+  if (found.target == nullptr) return;
+  Advance(*found.provider, moment);
+  Advance(*found.target, moment);
+  const Evidence teller{.happened_at = moment.now, .reporter = reporter};
+  const milliseconds remaining = std::min(refusal.remaining, kLongestMemory);
+  Provider& provider = *found.provider;
+  if (found.target->health.Relearn(refusal.reason, remaining, teller, moment, provider.order)) {
+    MarkChanged(provider, found.target);
+  }
+  if (provider.health.Relearn(refusal.reason, remaining, teller, moment, provider.order)) {
+    MarkChanged(provider, nullptr);
+  }
+  NoteVersion(*found.target);
+  NoteVersion(provider);
+}
+
+void TargetTable::LearnCredential(std::string_view provider_name, std::string_view fingerprint,
+                                  const Moment& moment) {
+  Provider* provider = MakeProvider(provider_name, moment.now);
+  if (provider == nullptr || provider->credential_fingerprint == fingerprint) return;
+  const bool is_change = !provider->credential_fingerprint.empty();
+  provider->credential_fingerprint = fingerprint;
+  if (is_change) provider->health.ClearByCredential(moment, provider->order);
+  MarkChanged(*provider, nullptr);
+  NoteVersion(*provider);
+}
+
+std::vector<KeyRecord> TargetTable::TakeConsequences(MonotonicTime now) {
+  std::vector<KeyRecord> records;
+  for (const auto& [provider_name, model] : changed_) {
+    KeyRecord& record = records.emplace_back();
+    record.provider = provider_name;
+    record.model = model;
+    const Found found = Find({provider_name, model});
+    if (model.empty() && found.provider != nullptr) {
+      record.health = found.provider->health.ToRecord(now);
+      record.health.credential_fingerprint = found.provider->credential_fingerprint;
+    } else if (found.target != nullptr) {
+      record.health = found.target->health.ToRecord(now);
+    }
+  }
+  changed_.clear();
+  return records;
+}
+
+void TargetTable::Restore(const KeyRecord& record, milliseconds age, MonotonicTime now) {
+  const HealthRecord aged = AgeRecord(record.health, age);
+  if (record.model.empty()) {
+    Provider* provider = MakeProvider(record.provider, now);
+    if (provider == nullptr) return;
+    provider->credential_fingerprint = aged.credential_fingerprint;
+    provider->health.Restore(aged, now, provider->order);
+    NoteVersion(*provider);
+    return;
+  }
+  const Found found = FindOrMake({record.provider, record.model}, now);
+  if (found.target == nullptr) return;
+  found.target->health.Restore(aged, now, found.provider->order);
+  NoteVersion(*found.target);
+}
+
+void TargetTable::Configure(TableSettings settings) {
+  settings_ = std::move(settings);
+  for (auto& [name, provider] : providers_) provider->settings = &settings_.For(name);
+  MakeConfiguredProviders();
+}
+
+void TargetTable::MakeConfiguredProviders() {
+  for (const auto& [name, settings] : settings_.providers) MakeProvider(name, {});
+}
+
+HealthView TargetTable::MakeView(const Provider& provider, const Entry* target,
+                                 MonotonicTime now) const {
+  const Health& health = target == nullptr ? provider.health : target->health;
+  return {.provider = provider.name,
+          .model = target == nullptr ? std::string() : target->model,
+          .state = health.StateAt(now),
+          .since = health.since(),
+          .until = health.UntilAt(now),
+          .cause = health.CauseAt(now),
+          .window = health.WindowAt(*provider.settings, now),
+          .probes_out = health.probes_out(),
+          .history = health.history(),
+          .version = target == nullptr ? provider.view_version : target->view_version};
+}
+
+std::vector<HealthView> TargetTable::View(const Moment& moment) {
+  std::vector<HealthView> views = ViewChangedSince(0, moment);
+  std::sort(views.begin(), views.end(), [](const HealthView& a, const HealthView& b) {
+    return std::tie(a.provider, a.model) < std::tie(b.provider, b.model);
+  });
+  return views;
+}
+
+std::vector<HealthView> TargetTable::ViewChangedSince(uint64_t version, const Moment& moment) {
+  std::vector<HealthView> views;
+  for (auto& [name, provider] : providers_) {
+    Advance(*provider, moment);
+    if (provider->view_version > version) {
+      views.push_back(MakeView(*provider, nullptr, moment.now));
+    }
+    for (auto& [model, target] : provider->targets) {
+      Advance(*target, moment);
+      if (target->view_version > version) {
+        views.push_back(MakeView(*provider, target.get(), moment.now));
+      }
+    }
+  }
+  return views;
+}
+
+std::optional<HealthView> TargetTable::ViewOne(const TargetName& name, const Moment& moment) {
+  const Found found = Find(name);
+  if (found.provider == nullptr) return std::nullopt;
+  if (!name.model.empty() && found.target == nullptr) return std::nullopt;
+  Advance(*found.provider, moment);
+  if (found.target != nullptr) Advance(*found.target, moment);
+  return MakeView(*found.provider, found.target, moment.now);
+}
+
+std::optional<Askable> TargetTable::IsAskable(std::string_view name, const Moment& moment) {
+  Provider* provider = FindProvider(name);
+  if (provider == nullptr) return std::nullopt;
+  const auto is_refusing = [&moment](const Health& health) {
+    const HealthState state = health.StateAt(moment.now);
+    return state == HealthState::kOpen || state == HealthState::kBlocked;
+  };
+  Advance(*provider, moment);
+  if (is_refusing(provider->health)) return Askable::kNo;
+  bool has_askable_target = provider->targets.empty();
+  for (auto& [model, target] : provider->targets) {
+    Advance(*target, moment);
+    has_askable_target |= !is_refusing(target->health);
+  }
+  return has_askable_target ? Askable::kYes : Askable::kNo;
+}
+
+TableStats TargetTable::Stats(const Moment& moment) {
+  TableStats stats{.targets = targets_by_id_.size(),
+                   .providers = providers_.size(),
+                   .reporters = reporters_.size(),
+                   .evicted = evicted_,
+                   .not_remembered = not_remembered_};
+  for (auto& [id, target] : targets_by_id_) {
+    Advance(*target, moment);
+    ++stats.targets_by_state[static_cast<size_t>(target->health.StateAt(moment.now))];
+  }
+  return stats;
+}
+
+}  // namespace ratelimitd

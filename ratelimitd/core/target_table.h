@@ -1,0 +1,160 @@
+// All that is known about providers and targets, bounded: the answers to "may this be asked now?"
+// and the place where reports become facts. Pure: `now` and chance are arguments.
+//
+// Not thread-safe: the owner holds one mutex around it. No call blocks or does I/O; a decision
+// costs about a microsecond.
+#pragma once
+
+#include <array>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "ratelimitd/core/admission_token.h"
+#include "ratelimitd/core/attempt.h"
+#include "ratelimitd/core/health.h"
+#include "ratelimitd/core/name_map.h"
+#include "ratelimitd/core/reporters.h"
+#include "ratelimitd/core/settings.h"
+
+namespace ratelimitd {
+
+// A consequence to keep: what is known about one key now. An empty record deletes the key.
+struct KeyRecord {
+  std::string provider;
+  std::string model;  // empty: the provider itself
+  HealthRecord health;
+};
+
+// One key for people and dashboards.
+struct HealthView {
+  std::string provider;
+  std::string model;  // empty: the provider itself
+  HealthState state = HealthState::kHealthy;
+  std::optional<MonotonicTime> since{};
+  std::optional<MonotonicTime> until{};
+  Cause cause{};
+  WindowCounts window{};
+  int probes_out = 0;
+  std::vector<Transition> history{};
+  uint64_t version = 0;
+};
+
+struct KnownRefusal {
+  TargetName target;
+  RefusalReason reason = RefusalReason::kNone;
+  milliseconds remaining{0};
+};
+
+// Whether a provider may be asked at all.
+enum class Askable : uint8_t { kYes, kNo };
+
+struct TableStats {
+  size_t targets = 0;
+  size_t providers = 0;
+  size_t reporters = 0;
+  uint64_t evicted = 0;
+  uint64_t not_remembered = 0;  // admissions of new targets while the table was full of facts
+  std::array<size_t, kHealthStates> targets_by_state{};
+};
+
+class TargetTable {
+ public:
+  // `life` distinguishes this process's tokens from those of earlier ones: draw it by chance.
+  TargetTable(TableSettings settings, uint32_t life);
+  ~TargetTable();
+
+  // Answers an ask; `verdict` is overwritten, its memory reused.
+  void Admit(const Ask& ask, const Moment& moment, Verdict& verdict);
+
+  // Applies a report. Its durable consequences, if any, wait in TakeConsequences.
+  AckStatus Report(const AttemptReport& report, const Moment& moment);
+
+  // False: too many reporters with sessions.
+  bool BeginSession(std::string_view reporter, std::string_view host, MonotonicTime now);
+  // Probes of a reporter without sessions are given up one lease from now.
+  void EndSession(std::string_view reporter, MonotonicTime now);
+  // A gateway's memory, merged by maximum; only where this process has not learned better.
+  void Relearn(std::string_view reporter, const KnownRefusal& refusal, const Moment& moment);
+  // A gateway uses this credential now; one that differs from the known one lifts AUTH_FAILED.
+  void LearnCredential(std::string_view provider, std::string_view fingerprint,
+                       const Moment& moment);
+
+  // Records of the keys that changed since the last call; cheap when there are none.
+  std::vector<KeyRecord> TakeConsequences(MonotonicTime now);
+  // Puts back a record that is `age` old: deadlines keep their remaining time, never more.
+  void Restore(const KeyRecord& record, milliseconds age, MonotonicTime now);
+
+  // New settings for all keys; facts stay.
+  void Configure(TableSettings settings);
+
+  // Every key (providers with their targets, by name). Bounded by the table's size.
+  std::vector<HealthView> View(const Moment& moment);
+  // Those that changed after `version` of ViewVersion, after taking what time brought.
+  std::vector<HealthView> ViewChangedSince(uint64_t version, const Moment& moment);
+  std::optional<HealthView> ViewOne(const TargetName& name, const Moment& moment);
+  // No: the provider is open or blocked, or every target of it is. Nothing: it is not known.
+  std::optional<Askable> IsAskable(std::string_view provider, const Moment& moment);
+  // Rises with every visible change.
+  uint64_t view_version() const { return view_version_; }
+
+  TableStats Stats(const Moment& moment);
+
+ private:
+  struct Provider;
+  struct Entry;
+  struct Found {
+    Provider* provider = nullptr;  // null: not remembered
+    Entry* target = nullptr;
+  };
+  struct Resolved {
+    Found found;
+    Evidence evidence;
+  };
+
+  Provider* FindProvider(std::string_view name);
+  Found Find(const TargetName& name);
+  Found FindOrMake(const TargetName& name, MonotonicTime now);
+  Provider* MakeProvider(std::string_view name, MonotonicTime now);
+  bool MakeRoom(MonotonicTime now);
+  bool MakeRoomForProvider(MonotonicTime now);
+  void Forget(Entry& entry);
+  void MakeConfiguredProviders();
+
+  void Advance(Provider& provider, const Moment& moment);
+  void Advance(Entry& entry, const Moment& moment);
+  Breaker::View Look(const Found& found, MonotonicTime now, Breaker::Resort resort) const;
+  bool GrantFirst(const Ask& ask, const Moment& moment, Breaker::Resort resort, Verdict& verdict);
+  void Grant(const Ask& ask, size_t index, const Found& found, Decision decision,
+             const Moment& moment, Verdict& verdict);
+  std::optional<Resolved> Resolve(const AttemptReport& report, const Reporter* reporter,
+                                  const Moment& moment);
+  Found FindByToken(const AttemptReport& report, Evidence& evidence, MonotonicTime now);
+  AckStatus Apply(Resolved& resolved, const AttemptReport& report, const Moment& moment);
+  int QuorumFor(const AttemptReport& report, const Provider& provider, MonotonicTime now) const;
+  void MarkChanged(Provider& provider, Entry* target);
+  template <typename Key>
+  void NoteVersion(Key& key);
+  HealthView MakeView(const Provider& provider, const Entry* target, MonotonicTime now) const;
+
+  TableSettings settings_;
+  uint32_t life_;
+  uint64_t last_id_ = 0;
+  uint64_t view_version_ = 1;
+  uint64_t evicted_ = 0;
+  uint64_t not_remembered_ = 0;
+  Reporters reporters_;
+  NameMap<std::unique_ptr<Provider>> providers_;
+  absl::flat_hash_map<uint64_t, Entry*> targets_by_id_;
+  std::list<Entry*> by_use_;  // least recently asked first
+  // What TakeConsequences will tell: names, since a key may be forgotten before.
+  absl::flat_hash_set<std::pair<std::string, std::string>> changed_;
+  MonotonicTime next_sweep_;
+};
+
+}  // namespace ratelimitd
