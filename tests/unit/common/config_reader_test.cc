@@ -100,6 +100,33 @@ TEST(ConfigReaderTest, EveryKindOfValueIsRead) {
   EXPECT_EQ(settings.api_key.Reveal(), kSecretValue);
 }
 
+TEST(ConfigReaderTest, VariablesAndDollarsAreReplaced) {
+  struct Case {
+    std::string_view yaml;
+    std::string_view want;
+  };
+  const Case cases[] = {{"text: ${REGION}", "eu"},
+                        {"text: \"x-${REGION}-${PORT}\"", "x-eu-8080"},
+                        {"text: '$$'", "$"},
+                        {"text: '$${REGION}'", "${REGION}"},
+                        {"text: '$$${REGION}'", "$eu"},
+                        {"text: 'a$b'", "a$b"},
+                        {"text: 'a$'", "a$"},
+                        {"text: \"${EMPTY}\"", ""},
+                        {"text: '${REGION:-us}'", "eu"},
+                        {"text: '${EMPTY:-us}'", ""},
+                        {"text: '127.0.0.1:${NOT_THERE:-80}'", "127.0.0.1:80"},
+                        {"text: '${NOT_THERE:-}'", ""},
+                        {"text: '${NOT_THERE:-a:-b}'", "a:-b"},
+                        {"text: 007", "007"}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.yaml);
+    Settings settings;
+    EXPECT_EQ(ReadSettings(c.yaml, settings), "");
+    EXPECT_EQ(settings.text, c.want);
+  }
+}
+
 TEST(ConfigReaderTest, ANumberMayComeFromAVariable) {
   for (const std::string_view yaml : {"number: ${PORT}", "number: \"${PORT}\""}) {
     Settings settings;
@@ -133,6 +160,10 @@ TEST(ConfigReaderTest, EveryComplaintNamesThePlaceAndTheRemedy) {
       {"text:", "f:1:1: demo.text: has no value; remove the key or give it one"},
       {"text: ${NOT_THERE}", "f:1:7: demo.text: environment variable NOT_THERE is not set"},
       {"text: '${PORT'", "f:1:7: demo.text: \"${\" must be followed by a variable's name"},
+      {"text: '${:-x}'", "must be followed by a variable's name"},
+      {"text: '${NOT_THERE:-x'", "must be followed by a variable's name"},
+      {"text: '${}'", "must be followed by a variable's name"},
+      {"text: '${1A}'", "must be followed by a variable's name"},
       {"flag: yes", "f:1:7: demo.flag: \"yes\" is neither true nor false"},
       {"flag: 'true'", "is neither true nor false"},
       {"number: 1.5", "f:1:9: demo.number: \"1.5\" is not a whole number"},

@@ -1,0 +1,40 @@
+// The configuration file of ratelimitd; deploy/config/ratelimitd.yaml explains every knob.
+// Immutable once read.
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/config_reader.h"
+#include "common/log.h"
+#include "ratelimitd/core/settings.h"
+
+namespace ratelimitd {
+
+struct StoreConfig {
+  enum class Kind { kMemory, kSqlite };
+  Kind kind = Kind::kSqlite;
+  std::string path = "/var/lib/candor/state.db";  // sqlite only
+  bool operator==(const StoreConfig&) const = default;
+};
+
+struct Config {
+  std::string listen = "127.0.0.1:50051";
+  std::string admin = "127.0.0.1:9091";
+  milliseconds drain = std::chrono::seconds(2);  // between not ready and the end of sessions
+  common::LogLevel log_level = common::LogLevel::kInfo;
+  StoreConfig store;
+  TableSettings table;
+};
+
+// InvalidArgument: one complaint a line, each "file:line:column: text".
+absl::StatusOr<Config> ParseConfig(const common::ConfigNode& root,
+                                   const common::ConfigEnvironment& environment);
+
+// Reads and parses; also NotFound and PermissionDenied, which name the path.
+absl::StatusOr<Config> ReadConfig(const std::string& path);
+
+// Whether `next` differs from `current` in something that only a restart changes.
+bool NeedsRestart(const Config& current, const Config& next);
+
+}  // namespace ratelimitd

@@ -1,0 +1,29 @@
+// AdmissionService on the server's completion queues.
+#pragma once
+
+#include <grpcpp/completion_queue.h>
+
+#include "candor/ratelimitd/v1/admission.grpc.pb.h"
+#include "ratelimitd/io/admission_desk.h"
+#include "ratelimitd/io/session_call.h"
+
+namespace ratelimitd {
+
+class AdmissionService {
+ public:
+  // `desk` must outlive the server.
+  explicit AdmissionService(AdmissionDesk& desk) : desk_(desk) {}
+
+  grpc::Service& service() { return service_; }
+  // Takes calls on `queue` until the server shuts down. Call once per queue, after its start.
+  void Listen(grpc::ServerCompletionQueue& queue);
+  // Ends the sessions.
+  void Drain() { sessions_.EndAll(); }
+
+ private:
+  AdmissionDesk& desk_;
+  candor::ratelimitd::v1::AdmissionService::AsyncService service_;
+  SessionList sessions_;
+};
+
+}  // namespace ratelimitd

@@ -1,0 +1,130 @@
+#include "ratelimitd/io/metrics.h"
+
+#include <prometheus/text_serializer.h>
+
+namespace ratelimitd {
+namespace {
+
+prometheus::Family<prometheus::Counter>& CounterFamily(prometheus::Registry& registry,
+                                                       const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+prometheus::Gauge& AddGauge(prometheus::Registry& registry, const char* name, const char* help,
+                            const prometheus::Labels& labels = {}) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add(labels);
+}
+
+// Gauges sampled from counts that only rise become counters.
+void RaiseTo(prometheus::Counter& counter, uint64_t value) {
+  const double missing = static_cast<double>(value) - counter.Value();
+  if (missing > 0) counter.Increment(missing);
+}
+
+}  // namespace
+
+Metrics::Metrics() {
+  AddAdmissionSeries();
+  AddStoreSeries();
+  AddTableSeries();
+  AddGauge(registry_, "candor_ratelimitd_build_info", "Always 1; the label tells the version.",
+           {{"version", CANDOR_VERSION}})
+      .Set(1);
+}
+
+void Metrics::AddAdmissionSeries() {
+  auto& asks = CounterFamily(registry_, "candor_ratelimitd_asks_total",
+                             "Answered asks. reason is the first target's, for refused ones.");
+  admitted_ = &asks.Add({{"decision", "admit"}, {"reason", "none"}});
+  probes_ = &asks.Add({{"decision", "admit_probe"}, {"reason", "none"}});
+  for (int i = 1; i < kRefusalReasons; ++i) {
+    const std::string reason(ReasonName(static_cast<RefusalReason>(i)));
+    refused_[i] = &asks.Add({{"decision", "refuse"}, {"reason", reason}});
+  }
+  auto& reports = CounterFamily(registry_, "candor_ratelimitd_reports_total",
+                                "Reports of attempts, by effect.");
+  for (int kind = 1; kind < kOutcomeKinds; ++kind) {
+    for (int ack = 1; ack < kAckStatuses; ++ack) {
+      reports_[kind][ack] =
+          &reports.Add({{"kind", std::string(OutcomeName(static_cast<OutcomeKind>(kind)))},
+                        {"ack", std::string(AckName(static_cast<AckStatus>(ack)))}});
+    }
+  }
+  decision_seconds_ = &prometheus::BuildHistogram()
+                           .Name("candor_ratelimitd_decision_duration_seconds")
+                           .Help("Mean time of a decision within one message, without the network.")
+                           .Register(registry_)
+                           .Add({}, prometheus::Histogram::BucketBoundaries{
+                                        1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2});
+  sessions_ = &AddGauge(registry_, "candor_ratelimitd_sessions", "Open sessions of gateways.");
+  watchers_ = &AddGauge(registry_, "candor_ratelimitd_watchers", "Open WatchProviders streams.");
+}
+
+void Metrics::AddStoreSeries() {
+  auto& commits = CounterFamily(registry_, "candor_ratelimitd_store_commits_total",
+                                "Commits of the store; a failed one is tried again.");
+  commits_ok_ = &commits.Add({{"result", "ok"}});
+  commits_failed_ = &commits.Add({{"result", "failed"}});
+  records_written_ = &CounterFamily(registry_, "candor_ratelimitd_store_records_written_total",
+                                    "Records that became durable.")
+                          .Add({});
+  files_set_aside_ = &CounterFamily(registry_, "candor_ratelimitd_store_files_set_aside_total",
+                                    "Damaged store files renamed at start.")
+                          .Add({});
+  auto& reloads =
+      CounterFamily(registry_, "candor_ratelimitd_config_reloads_total", "Configuration reloads.");
+  reloads_ok_ = &reloads.Add({{"result", "ok"}});
+  reloads_failed_ = &reloads.Add({{"result", "refused"}});
+}
+
+void Metrics::AddTableSeries() {
+  auto& targets = prometheus::BuildGauge()
+                      .Name("candor_ratelimitd_targets")
+                      .Help("Remembered targets by the state of their own facts.")
+                      .Register(registry_);
+  for (int i = 1; i < kHealthStates; ++i) {
+    const std::string state(HealthStateName(static_cast<HealthState>(i)));
+    targets_[i] = &targets.Add({{"state", state}});
+  }
+  reporters_ = &AddGauge(registry_, "candor_ratelimitd_reporters", "Remembered reporters.");
+  evicted_ = &CounterFamily(registry_, "candor_ratelimitd_targets_evicted_total",
+                            "Targets without facts forgotten to make room.")
+                  .Add({});
+  not_remembered_ = &CounterFamily(registry_, "candor_ratelimitd_targets_not_remembered_total",
+                                   "Admissions of new targets while the table was full of facts.")
+                         .Add({});
+}
+
+void Metrics::Count(const AdmissionTally& tally) {
+  if (tally.admitted > 0) admitted_->Increment(tally.admitted);
+  if (tally.probes > 0) probes_->Increment(tally.probes);
+  for (int i = 1; i < kRefusalReasons; ++i) {
+    if (tally.refused[i] > 0) refused_[i]->Increment(tally.refused[i]);
+  }
+  for (int kind = 1; kind < kOutcomeKinds; ++kind) {
+    for (int ack = 1; ack < kAckStatuses; ++ack) {
+      if (tally.reports[kind][ack] > 0) reports_[kind][ack]->Increment(tally.reports[kind][ack]);
+    }
+  }
+}
+
+void Metrics::CountCommit(const absl::Status& status, size_t records) {
+  (status.ok() ? commits_ok_ : commits_failed_)->Increment();
+  if (status.ok()) records_written_->Increment(static_cast<double>(records));
+}
+
+void Metrics::CountReload(const absl::Status& status) {
+  (status.ok() ? reloads_ok_ : reloads_failed_)->Increment();
+}
+
+std::string Metrics::Render(const TableStats& stats) {
+  for (int i = 1; i < kHealthStates; ++i) {
+    targets_[i]->Set(static_cast<double>(stats.targets_by_state[i]));
+  }
+  reporters_->Set(static_cast<double>(stats.reporters));
+  RaiseTo(*evicted_, stats.evicted);
+  RaiseTo(*not_remembered_, stats.not_remembered);
+  return prometheus::TextSerializer().Serialize(registry_.Collect());
+}
+
+}  // namespace ratelimitd

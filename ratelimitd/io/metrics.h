@@ -1,0 +1,67 @@
+// The figures of ratelimitd for Prometheus. Every series exists from the start, so that rates are
+// right from the first event; label sets are closed. Thread-safe; an update is one atomic addition.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <string>
+
+#include "absl/status/status.h"
+#include "ratelimitd/core/target_table.h"
+
+namespace ratelimitd {
+
+// What one message amounted to; tallied first so that a series is touched once per message.
+struct AdmissionTally {
+  std::array<int, kRefusalReasons> refused{};  // asks, by the reason of the first target
+  int admitted = 0;
+  int probes = 0;
+  std::array<std::array<int, kAckStatuses>, kOutcomeKinds> reports{};
+};
+
+class Metrics {
+ public:
+  Metrics();
+
+  void Count(const AdmissionTally& tally);
+  // Mean time of a decision within one message.
+  void ObserveDecision(double seconds) { decision_seconds_->Observe(seconds); }
+  void CountCommit(const absl::Status& status, size_t records);
+  void CountSetAside() { files_set_aside_->Increment(); }
+  void CountReload(const absl::Status& status);
+  prometheus::Gauge& sessions() { return *sessions_; }
+  prometheus::Gauge& watchers() { return *watchers_; }
+
+  // The text exposition, with `stats` in it.
+  std::string Render(const TableStats& stats);
+
+ private:
+  void AddAdmissionSeries();
+  void AddStoreSeries();
+  void AddTableSeries();
+
+  prometheus::Registry registry_;
+  prometheus::Counter* admitted_ = nullptr;
+  prometheus::Counter* probes_ = nullptr;
+  std::array<prometheus::Counter*, kRefusalReasons> refused_{};
+  std::array<std::array<prometheus::Counter*, kAckStatuses>, kOutcomeKinds> reports_{};
+  prometheus::Histogram* decision_seconds_ = nullptr;
+  prometheus::Counter* commits_ok_ = nullptr;
+  prometheus::Counter* commits_failed_ = nullptr;
+  prometheus::Counter* records_written_ = nullptr;
+  prometheus::Counter* files_set_aside_ = nullptr;
+  prometheus::Counter* reloads_ok_ = nullptr;
+  prometheus::Counter* reloads_failed_ = nullptr;
+  prometheus::Gauge* sessions_ = nullptr;
+  prometheus::Gauge* watchers_ = nullptr;
+  std::array<prometheus::Gauge*, kHealthStates> targets_{};
+  prometheus::Gauge* reporters_ = nullptr;
+  prometheus::Counter* evicted_ = nullptr;
+  prometheus::Counter* not_remembered_ = nullptr;
+};
+
+}  // namespace ratelimitd

@@ -1,0 +1,237 @@
+// ratelimitd: remembers for all gateways which provider may be asked now.
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "common/admin_server.h"
+#include "common/clock.h"
+#include "common/concat.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "ratelimitd/config.h"
+#include "ratelimitd/io/server.h"
+#include "ratelimitd/store/memory_store.h"
+#include "ratelimitd/store/sqlite_store.h"
+
+namespace ratelimitd {
+namespace {
+
+using common::LogLevel;
+
+constexpr char kUsage[] =
+    "Usage: ratelimitd --config FILE [--check]\n"
+    "Remembers for all gateways which provider may be asked now.\n\n"
+    "  --config FILE  configuration, see deploy/config/ratelimitd.yaml\n"
+    "  --check        validate the configuration and exit\n"
+    "  --version      print the version and exit\n"
+    "  --help         print this and exit\n";
+constexpr milliseconds kConfigLookInterval = std::chrono::seconds(2);
+constexpr milliseconds kFlushTimeout = std::chrono::seconds(5);
+constexpr milliseconds kCallGrace = std::chrono::seconds(1);
+
+// Lets main wait for the signal to stop, for a while or without end.
+class StopSignal {
+ public:
+  void Raise() {
+    {
+      const std::lock_guard lock(mutex_);
+      is_raised_ = true;
+    }
+    raised_.notify_all();
+  }
+  void Wait() {
+    std::unique_lock lock(mutex_);
+    raised_.wait(lock, [this] { return is_raised_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable raised_;
+  bool is_raised_ = false;  // guarded by mutex_
+};
+
+std::unique_ptr<StateStore> MakeStore(const StoreConfig& config, const common::Clock& clock) {
+  if (config.kind == StoreConfig::Kind::kMemory) return std::make_unique<MemoryStore>();
+  return std::make_unique<SqliteStore>(config.path, clock);
+}
+
+// Takes a changed file; a bad one is refused and the old configuration stays.
+class Reloader {
+ public:
+  Reloader(std::string path, Config current, SharedTable& table, Metrics& metrics, common::Log& log)
+      : path_(std::move(path)),
+        current_(std::move(current)),
+        table_(table),
+        metrics_(metrics),
+        log_(log) {}
+
+  // Called by two threads.
+  void Reload() {
+    const std::lock_guard lock(mutex_);
+    auto next = ReadConfig(path_);
+    metrics_.CountReload(next.status());
+    if (!next.ok()) {
+      const std::string why(next.status().message());
+      log_.Write(LogLevel::kError, "config_refused", {{"path", path_}, {"error", why}});
+      return;
+    }
+    const bool needs_restart = NeedsRestart(current_, *next);
+    TableSettings settings = next->table;
+    settings.max_targets = current_.table.max_targets;
+    settings.max_reporters = current_.table.max_reporters;
+    table_.Update([&](TargetTable& table, auto) { table.Configure(std::move(settings)); });
+    current_ = *std::move(next);
+    log_.Write(needs_restart ? LogLevel::kWarning : LogLevel::kInfo, "config_reloaded",
+               {{"path", path_}, {"needs_restart", needs_restart}});
+  }
+
+ private:
+  const std::string path_;
+  std::mutex mutex_;
+  Config current_;  // guarded by mutex_
+  SharedTable& table_;
+  Metrics& metrics_;
+  common::Log& log_;
+};
+
+StoreEvents ReportStore(DurableWaiters& waiters, Metrics& metrics, common::Log& log) {
+  return {.on_durable = [&waiters](uint64_t ticket) { waiters.OnDurable(ticket); },
+          .on_commit =
+              [&metrics, &log](const absl::Status& status, size_t records) {
+                metrics.CountCommit(status, records);
+                if (status.ok()) return;
+                const std::string why(status.message());
+                log.Write(LogLevel::kError, "store_commit_failed", {{"error", why}});
+              }};
+}
+
+// What the last run left in the store.
+absl::StatusOr<std::vector<StoredRecord>> LoadStore(StateStore& store, Metrics& metrics,
+                                                    common::Log& log) {
+  auto records = store.Load();
+  const auto* sqlite = dynamic_cast<const SqliteStore*>(&store);
+  if (sqlite != nullptr && !sqlite->set_aside().empty()) {
+    metrics.CountSetAside();
+    log.Write(LogLevel::kError, "store_damaged",
+              {{"set_aside", sqlite->set_aside()}, {"consequence", "starting empty"}});
+  }
+  return records;
+}
+
+std::string RenderMetrics(SharedTable& table, Metrics& metrics) {
+  TableStats stats;
+  table.Update([&](TargetTable& t, auto next_moment) { stats = t.Stats(next_moment()); });
+  return metrics.Render(stats);
+}
+
+// Serves until SIGTERM. Returns what kept it from starting.
+absl::Status Run(const std::string& config_path, const Config& config) {
+  const common::SystemClock clock;
+  common::Log log(clock, STDERR_FILENO, config.log_level);
+  StopSignal stop;
+  std::atomic<Reloader*> reloader_for_signals = nullptr;
+  // Before any other thread, which then inherits the blocked signals.
+  common::SignalListener signals([&stop] { stop.Raise(); },
+                                 [&reloader_for_signals] {
+                                   Reloader* reloader = reloader_for_signals.load();
+                                   if (reloader != nullptr) reloader->Reload();
+                                 });
+  Metrics metrics;
+  const std::unique_ptr<StateStore> store = MakeStore(config.store, clock);
+  auto records = LoadStore(*store, metrics, log);
+  if (!records.ok()) return records.status();
+
+  std::random_device device;
+  const uint64_t seed = (uint64_t{device()} << 32) | device();
+  SharedTable table(config.table, seed, clock, *store);
+  table.Restore(*records);
+  DurableWaiters waiters(*store);
+  store->Start(ReportStore(waiters, metrics, log));
+
+  std::atomic<bool> is_ready = false;
+  auto server = Server::Start(config.listen, common::AvailableCpus(), {table, metrics, waiters});
+  if (!server.ok()) return server.status();
+  auto admin = common::AdminServer::Start(
+      config.admin, {.render_metrics = [&] { return RenderMetrics(table, metrics); },
+                     .is_ready = [&is_ready] { return is_ready.load(); }});
+  if (!admin.ok()) return admin.status();
+
+  Reloader reloader(config_path, config, table, metrics, log);
+  reloader_for_signals = &reloader;
+  {
+    common::FileWatcher watcher(config_path, kConfigLookInterval,
+                                [&reloader] { reloader.Reload(); });
+    is_ready = true;
+    std::cout << common::Concat("listening grpc=", (*server)->address(),
+                                " admin=", (*admin)->address(), "\n")
+              << std::flush;
+    log.Write(LogLevel::kInfo, "started",
+              {{"grpc", (*server)->address()},
+               {"admin", (*admin)->address()},
+               {"restored_records", static_cast<int64_t>(records->size())},
+               {"version", CANDOR_VERSION}});
+    stop.Wait();
+  }
+  reloader_for_signals = nullptr;
+  is_ready = false;
+  (*server)->AnnounceDrain();
+  log.Write(LogLevel::kInfo, "draining", {{"grace_ms", config.drain.count()}});
+  std::this_thread::sleep_for(config.drain);
+  if (!store->Flush(kFlushTimeout)) log.Write(LogLevel::kError, "store_not_flushed");
+  (*server)->Drain(kCallGrace);
+  server->reset();
+  if (!store->Flush(kFlushTimeout)) log.Write(LogLevel::kError, "store_not_flushed");
+  log.Write(LogLevel::kInfo, "stopped");
+  return absl::OkStatus();
+}
+
+int Main(int argc, char** argv) {
+  using Action = common::CommandLine::Action;
+  common::PrepareProcess();
+  const auto command = common::ParseCommandLine(argc, argv);
+  if (!command.ok()) {
+    std::cerr << "ratelimitd: " << command.status().message() << "\n" << kUsage;
+    return 2;
+  }
+  if (command->action == Action::kShowHelp) {
+    std::cout << kUsage;
+    return 0;
+  }
+  if (command->action == Action::kShowVersion) {
+    std::cout << "ratelimitd " << CANDOR_VERSION << "\n";
+    return 0;
+  }
+  const auto config = ReadConfig(command->config_path);
+  if (!config.ok()) {
+    std::cerr << config.status().message() << "\n";
+    return 1;
+  }
+  if (command->action == Action::kCheck) {
+    std::cout << command->config_path << ": ok\n";
+    return 0;
+  }
+  if (const absl::Status status = Run(command->config_path, *config); !status.ok()) {
+    std::cerr << "ratelimitd: " << status.message() << "\n";
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace ratelimitd
+
+int main(int argc, char** argv) {
+  try {
+    return ratelimitd::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "ratelimitd: " << error.what() << "\n";
+    return 1;
+  }
+}
