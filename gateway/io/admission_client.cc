@@ -1,0 +1,560 @@
+#include "gateway/io/admission_client.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <grpcpp/support/async_stream.h>
+#include <openssl/sha.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <random>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "common/concat.h"
+
+namespace gateway {
+namespace {
+
+namespace asio = boost::asio;
+namespace pb = candor::ratelimitd::v1;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstReconnectDelay{50};
+constexpr milliseconds kMaxReconnectDelay{1000};
+constexpr std::chrono::seconds kStreamGrace{5};
+constexpr int kMaxItemsPerMessage = 4096;  // of admission.proto
+// Bounds what a stalled ratelimitd may pile up here.
+constexpr size_t kMaxPendingAsks = 65'536;
+
+std::string HostName() {
+  char name[256] = "";
+  ::gethostname(name, sizeof name - 1);
+  return common::Concat(name, ":", ::getpid());
+}
+
+std::string RandomText() { return std::to_string(std::random_device{}()); }
+
+// Tells a changed credential from the same one; salted with the provider's name so that equal keys
+// of two providers do not look equal.
+std::string Fingerprint(const ProviderConfig& provider) {
+  const std::string salted =
+      common::Concat("candor credential\n", provider.name, "\n", provider.api_key.Reveal());
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(salted.data()), salted.size(), hash);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash / 4));
+}
+
+void FillTarget(const common::Target& target, pb::Target& out) {
+  out.set_provider(target.provider);
+  out.set_model(target.model);
+}
+
+pb::OutcomeKind KindOf(Charge charge) {
+  switch (charge) {
+    case Charge::kRateLimited:
+      return pb::OUTCOME_KIND_RATE_LIMITED;
+    case Charge::kQuotaExhausted:
+      return pb::OUTCOME_KIND_QUOTA_EXHAUSTED;
+    case Charge::kOverloaded:
+      return pb::OUTCOME_KIND_OVERLOADED;
+    case Charge::kUpstreamError:
+      return pb::OUTCOME_KIND_UPSTREAM_ERROR;
+    case Charge::kTimeout:
+      return pb::OUTCOME_KIND_TIMEOUT;
+    case Charge::kUnreachable:
+      return pb::OUTCOME_KIND_UNREACHABLE;
+    case Charge::kMalformed:
+      return pb::OUTCOME_KIND_MALFORMED;
+    case Charge::kInterrupted:
+      return pb::OUTCOME_KIND_INTERRUPTED;
+    case Charge::kAuthFailed:
+      return pb::OUTCOME_KIND_AUTH_FAILED;
+    case Charge::kModelNotFound:
+      return pb::OUTCOME_KIND_MODEL_NOT_FOUND;
+    case Charge::kCallerError:
+      return pb::OUTCOME_KIND_CALLER_ERROR;
+    case Charge::kCancelled:
+      return pb::OUTCOME_KIND_CANCELLED;
+    case Charge::kNotSent:
+      return pb::OUTCOME_KIND_NOT_SENT;
+  }
+  return pb::OUTCOME_KIND_NOT_SENT;
+}
+
+pb::OutcomeKind KindOf(const AttemptReport& report) {
+  switch (report.kind) {
+    case AttemptReport::Kind::kSuccess:
+      return pb::OUTCOME_KIND_SUCCESS;
+    case AttemptReport::Kind::kStreamStarted:
+      return pb::OUTCOME_KIND_STREAM_STARTED;
+    case AttemptReport::Kind::kFailure:
+      return KindOf(report.charge);
+  }
+  return pb::OUTCOME_KIND_NOT_SENT;
+}
+
+std::string_view ReasonWord(pb::RefusalReason reason) {
+  switch (reason) {
+    case pb::REFUSAL_REASON_RATE_LIMITED:
+      return "backoff";
+    case pb::REFUSAL_REASON_BREAKER_OPEN:
+      return "breaker";
+    case pb::REFUSAL_REASON_PROBES_BUSY:
+      return "probing";
+    case pb::REFUSAL_REASON_RAMPING:
+      return "ramping";
+    case pb::REFUSAL_REASON_QUOTA_EXHAUSTED:
+      return "quota";
+    case pb::REFUSAL_REASON_AUTH_FAILED:
+      return "auth";
+    case pb::REFUSAL_REASON_LOCAL_LIMIT:
+      return "limit";
+    case pb::REFUSAL_REASON_DRAINED:
+      return "drained";
+    case pb::REFUSAL_REASON_CLIENT_LIMIT:
+      return "client_limit";
+    default:
+      return "unknown";
+  }
+}
+
+pb::RefusalReason ReasonOf(std::string_view word) {
+  for (int value = pb::RefusalReason_MIN; value <= pb::RefusalReason_MAX; ++value) {
+    const auto reason = static_cast<pb::RefusalReason>(value);
+    if (ReasonWord(reason) == word) return reason;
+  }
+  return pb::REFUSAL_REASON_UNSPECIFIED;
+}
+
+void TakeDecisions(const pb::Verdict& from, const std::vector<common::Target>& targets,
+                   AdmissionVerdict& verdict) {
+  const int count = std::min(from.decisions_size(), static_cast<int>(targets.size()));
+  for (int i = 0; i < count; ++i) {
+    const pb::TargetDecision& decision = from.decisions(i);
+    if (decision.decision() != pb::ADMIT_DECISION_REJECT) continue;
+    verdict.is_client_limit |= decision.reason() == pb::REFUSAL_REASON_CLIENT_LIMIT;
+    verdict.refused.push_back({targets[static_cast<size_t>(i)],
+                               std::string(ReasonWord(decision.reason())),
+                               milliseconds(std::max<int64_t>(decision.retry_after_ms(), 1))});
+  }
+}
+
+AdmissionVerdict ToVerdict(const pb::Verdict& from, const std::vector<common::Target>& targets) {
+  AdmissionVerdict verdict;
+  verdict.is_degraded = from.degraded();
+  TakeDecisions(from, targets, verdict);
+  if (from.has_grant()) {
+    const int index = from.grant().target_index();
+    if (index < 0 || index >= static_cast<int>(targets.size())) return verdict;
+    verdict.kind = AdmissionVerdict::Kind::kGranted;
+    verdict.target_index = static_cast<size_t>(index);
+    verdict.token = from.grant().token();
+  } else if (from.has_refusal()) {
+    verdict.kind = AdmissionVerdict::Kind::kRefused;
+    verdict.retry_after = milliseconds(std::max<int64_t>(from.refusal().retry_after_ms(), 1));
+  }
+  return verdict;
+}
+
+void FillReport(const AttemptReport& report, milliseconds age, pb::AttemptReport& out) {
+  if (report.token.empty()) {
+    FillTarget(report.target, *out.mutable_target());
+  } else {
+    out.set_token(report.token);
+  }
+  out.set_kind(KindOf(report));
+  out.set_age_ms(age.count());
+  out.set_http_status(report.http_status);
+  if (!report.provider_code.empty()) out.set_provider_code(report.provider_code.substr(0, 64));
+  if (report.timing.retry_after) out.set_retry_after_ms(report.timing.retry_after->count());
+  if (report.timing.scope == LimitScope::kProvider) out.set_limit_scope(pb::LIMIT_SCOPE_PROVIDER);
+  out.set_time_to_first_byte_ms(report.time_to_first_byte.count());
+  out.set_duration_ms(report.duration.count());
+  out.set_tokens_used(report.tokens_used);
+}
+
+// What gRPC hands back when an operation is done. Keeps its stream alive until then.
+struct Operation {
+  enum class Kind { kStart, kRead, kWrite, kFinish };
+  Kind kind;
+  std::shared_ptr<AdmissionStream> stream;
+};
+
+}  // namespace
+
+// Operations are started on the event loop's thread, except for the next read, which the gRPC
+// thread starts; they end on the gRPC thread, which posts what happened to the event loop.
+class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
+ public:
+  AdmissionStream(AdmissionSession& session, AdmissionClient& client)
+      : session_(&session), context_(session.context_), client_(client) {}
+
+  void Start() {
+    rpc_ = client_.stub_->PrepareAsyncSession(&call_, &client_.queue_);
+    client_.OnStreamBegun();
+    rpc_->StartCall(Begin(start_));
+  }
+
+  // False while a write is under way; Flush is called again when it is done.
+  bool ClaimWrite() {
+    for (;;) {
+      WriteState state = WriteState::kIdle;
+      if (write_state_.compare_exchange_strong(state, WriteState::kBusy)) return true;
+      if (state == WriteState::kMoreWanted) return false;
+      if (write_state_.compare_exchange_strong(state, WriteState::kMoreWanted)) return false;
+    }
+  }
+
+  // `message` is taken. Only after ClaimWrite.
+  void Write(pb::SessionRequest& message) {
+    writing_.Clear();
+    writing_.Swap(&message);
+    rpc_->Write(writing_, Begin(write_));
+  }
+
+  void Cancel() { call_.TryCancel(); }
+  // The session is gone or has given this stream up: nothing is posted to it any more.
+  void Detach() { session_ = nullptr; }
+
+  // On the gRPC thread.
+  void OnDone(Operation::Kind kind, bool ok) {
+    switch (kind) {
+      case Operation::Kind::kStart:
+        if (!ok) return Finish();
+        rpc_->Read(&reading_, Begin(read_));
+        return Post(
+            [](AdmissionSession& session, AdmissionStream& self) { session.OnStarted(self); });
+      case Operation::Kind::kRead:
+        return OnRead(ok);
+      case Operation::Kind::kWrite:
+        if (write_state_.exchange(WriteState::kIdle) == WriteState::kMoreWanted && ok) {
+          Post([](AdmissionSession& session, AdmissionStream&) { session.Flush(); });
+        }
+        return;
+      case Operation::Kind::kFinish:
+        client_.OnStreamFinished();
+        return Post(
+            [](AdmissionSession& session, AdmissionStream& self) { session.OnStreamEnded(self); });
+    }
+  }
+
+ private:
+  enum class WriteState { kIdle, kBusy, kMoreWanted };
+
+  Operation* Begin(Operation& operation) {
+    operation.stream = shared_from_this();
+    return &operation;
+  }
+
+  template <typename F>
+  void Post(F event) {
+    asio::post(context_, [self = shared_from_this(), event = std::move(event)]() mutable {
+      if (self->session_ != nullptr) event(*self->session_, *self);
+    });
+  }
+
+  void OnRead(bool ok) {
+    if (!ok) return Finish();
+    auto message = std::make_unique<pb::SessionResponse>();
+    message->Swap(&reading_);
+    rpc_->Read(&reading_, Begin(read_));
+    Post([message = std::move(message)](AdmissionSession& session, AdmissionStream&) {
+      session.OnMessage(*message);
+    });
+  }
+
+  void Finish() { rpc_->Finish(&status_, Begin(finish_)); }
+
+  AdmissionSession* session_;  // only touched on the event loop's thread
+  asio::io_context& context_;
+  AdmissionClient& client_;
+  grpc::ClientContext call_;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<pb::SessionRequest, pb::SessionResponse>> rpc_;
+  pb::SessionRequest writing_;
+  pb::SessionResponse reading_;
+  grpc::Status status_;
+  std::atomic<WriteState> write_state_{WriteState::kIdle};
+  Operation start_{Operation::Kind::kStart, nullptr};
+  Operation read_{Operation::Kind::kRead, nullptr};
+  Operation write_{Operation::Kind::kWrite, nullptr};
+  Operation finish_{Operation::Kind::kFinish, nullptr};
+};
+
+AdmissionClient::AdmissionClient(const RatelimitdConfig& config)
+    : host_(HostName()), incarnation_(RandomText()) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  arguments.SetLoadBalancingPolicyName("round_robin");
+  channel_ =
+      grpc::CreateCustomChannel(config.target, grpc::InsecureChannelCredentials(), arguments);
+  stub_ = pb::AdmissionService::NewStub(channel_);
+  thread_ = std::thread([this] { Run(); });
+}
+
+AdmissionClient::~AdmissionClient() {
+  {
+    // A stream that ends still starts its last operation, which a closed queue would not take.
+    std::unique_lock lock(mutex_);
+    none_open_.wait_for(lock, kStreamGrace, [this] { return open_streams_ == 0; });
+  }
+  queue_.Shutdown();
+  thread_.join();
+}
+
+void AdmissionClient::OnStreamBegun() {
+  const std::lock_guard lock(mutex_);
+  ++open_streams_;
+}
+
+void AdmissionClient::OnStreamFinished() {
+  const std::lock_guard lock(mutex_);
+  if (--open_streams_ == 0) none_open_.notify_all();
+}
+
+void AdmissionClient::Run() {
+  void* tag = nullptr;
+  bool ok = false;
+  while (queue_.Next(&tag, &ok)) {
+    auto* operation = static_cast<Operation*>(tag);
+    const std::shared_ptr<AdmissionStream> stream = std::move(operation->stream);
+    stream->OnDone(operation->kind, ok);
+  }
+}
+
+AdmissionSession::AdmissionSession(asio::io_context& context, AdmissionClient& client,
+                                   const common::Clock& clock, Metrics& metrics,
+                                   std::shared_ptr<const Config> config, int index)
+    : context_(context),
+      client_(client),
+      clock_(clock),
+      metrics_(metrics),
+      config_(std::move(config)),
+      reporter_(common::Concat(client.host_, ":", client.incarnation_, ":", index)),
+      reconnect_delay_(kFirstReconnectDelay),
+      reconnect_timer_(context),
+      due_(context, [this] { OnAskDue(); }) {}
+
+AdmissionSession::~AdmissionSession() { Shutdown(); }
+
+void AdmissionSession::Start() { StartStream(); }
+
+void AdmissionSession::Shutdown() {
+  is_stopped_ = true;
+  reconnect_timer_.cancel();
+  if (stream_) {
+    stream_->Detach();
+    stream_->Cancel();
+    stream_ = nullptr;
+  }
+  is_up_ = false;
+  FailAllAsks();
+}
+
+void AdmissionSession::UseConfig(std::shared_ptr<const Config> config) {
+  config_ = std::move(config);
+  pb::SessionHello announced;
+  FillHello(announced);
+  outgoing_.mutable_credentials()->Swap(announced.mutable_credentials());
+  ScheduleFlush();
+}
+
+asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
+                                                        std::string_view client_name,
+                                                        milliseconds attempt_timeout) {
+  if (IsAway() || asks_.size() >= kMaxPendingAsks) {
+    metrics_.CountAsk(AskResult::kUnreachable, milliseconds(0));
+    co_return AdmissionVerdict{};
+  }
+  PendingAsk pending{ask, {}, clock_.Monotonic()};
+  const uint64_t id = next_correlation_id_++;
+  pb::Ask& out = *outgoing_.add_asks();
+  out.set_correlation_id(id);
+  for (const common::Target& target : ask.targets) FillTarget(target, *out.add_targets());
+  out.set_mode(ask.mode == AskMode::kPeek ? pb::ADMIT_MODE_PEEK : pb::ADMIT_MODE_FIRST_AVAILABLE);
+  if (!client_name.empty()) out.set_client_name(std::string(client_name));
+  out.set_attempt_timeout_ms(attempt_timeout.count());
+  asks_.emplace(id, &pending);
+  due_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline});
+  due_.Set(due_asks_.front().at);
+  ScheduleFlush();
+  co_return co_await pending.answer.Wait();
+}
+
+void AdmissionSession::Report(AttemptReport report) {
+  if (reports_.size() >= kMaxPendingReports) DropOldestReport();
+  reports_.push_back({next_sequence_number_++, std::move(report), clock_.Monotonic(), false});
+  ScheduleFlush();
+}
+
+// One ask at a time still goes out while stalled, to notice the recovery.
+bool AdmissionSession::IsAway() const {
+  return is_stopped_ || stream_ == nullptr || (is_stalled_ && !asks_.empty());
+}
+
+void AdmissionSession::StartStream() {
+  if (is_stopped_) return;
+  stream_ = std::make_shared<AdmissionStream>(*this, client_);
+  next_unsent_report_ = reports_.empty() ? next_sequence_number_ : reports_.front().sequence_number;
+  stream_->Start();
+}
+
+// Runs after everything else that is ready now, so that one turn of the loop makes one message.
+void AdmissionSession::ScheduleFlush() {
+  if (is_flush_scheduled_ || !is_up_) return;
+  is_flush_scheduled_ = true;
+  asio::post(context_, [this] {
+    is_flush_scheduled_ = false;
+    Flush();
+  });
+}
+
+void AdmissionSession::Flush() {
+  if (!is_up_) return;
+  const bool has_reports = next_unsent_report_ < next_sequence_number_;
+  if (outgoing_.asks_size() == 0 && outgoing_.credentials_size() == 0 && !has_reports) return;
+  if (!stream_->ClaimWrite()) return;
+  FillReports(outgoing_);
+  stream_->Write(outgoing_);
+}
+
+void AdmissionSession::FillHello(pb::SessionHello& hello) const {
+  hello.set_reporter(reporter_);
+  hello.set_host(client_.host_);
+  for (const ProviderConfig& provider : config_->providers) {
+    pb::ProviderCredential& credential = *hello.add_credentials();
+    credential.set_provider(provider.name);
+    credential.set_fingerprint(Fingerprint(provider));
+  }
+  for (const RefusedTarget& refused : known_refusals_.Remaining(clock_.Monotonic())) {
+    pb::KnownRefusal& known = *hello.add_known_refusals();
+    FillTarget(refused.target, *known.mutable_target());
+    known.set_reason(ReasonOf(refused.reason));
+    known.set_remaining_ms(refused.retry_after.count());
+  }
+}
+
+void AdmissionSession::FillReports(pb::SessionRequest& message) {
+  if (reports_.empty()) return;
+  const common::MonotonicTime now = clock_.Monotonic();
+  size_t index = next_unsent_report_ - reports_.front().sequence_number;
+  for (; index < reports_.size() && message.reports_size() < kMaxItemsPerMessage; ++index) {
+    const PendingReport& pending = reports_[index];
+    if (pending.is_acknowledged) continue;
+    pb::AttemptReport& out = *message.add_reports();
+    out.set_sequence_number(pending.sequence_number);
+    FillReport(pending.report, std::chrono::duration_cast<milliseconds>(now - pending.happened_at),
+               out);
+  }
+  next_unsent_report_ = reports_.front().sequence_number + index;
+}
+
+void AdmissionSession::OnStarted(AdmissionStream& stream) {
+  if (&stream != stream_.get()) return;
+  is_up_ = true;
+  pb::SessionRequest message;
+  message.Swap(&outgoing_);
+  FillHello(*message.mutable_hello());
+  FillReports(message);
+  if (stream_->ClaimWrite()) stream_->Write(message);
+}
+
+void AdmissionSession::OnMessage(const pb::SessionResponse& message) {
+  is_stalled_ = false;
+  reconnect_delay_ = kFirstReconnectDelay;
+  if (!std::exchange(is_answered_, true)) metrics_.ratelimitd_sessions().Increment();
+  for (const pb::ReportAck& ack : message.acks()) OnAck(ack.sequence_number());
+  for (const pb::Verdict& verdict : message.verdicts()) OnVerdict(verdict);
+}
+
+void AdmissionSession::OnStreamEnded(AdmissionStream& stream) {
+  if (&stream != stream_.get()) return;
+  stream_->Detach();
+  stream_ = nullptr;
+  is_up_ = false;
+  if (std::exchange(is_answered_, false)) metrics_.ratelimitd_sessions().Decrement();
+  outgoing_.Clear();
+  FailAllAsks();
+  reconnect_timer_.expires_after(reconnect_delay_);
+  reconnect_delay_ = std::min(2 * reconnect_delay_, kMaxReconnectDelay);
+  reconnect_timer_.async_wait([this](boost::system::error_code error) {
+    if (!error) StartStream();
+  });
+}
+
+void AdmissionSession::OnVerdict(const pb::Verdict& verdict) {
+  const auto found = asks_.find(verdict.correlation_id());
+  if (found == asks_.end()) {
+    // Nobody waits for it any more; its permit must not stay out.
+    if (verdict.has_grant() && !verdict.grant().token().empty()) {
+      AttemptReport report;
+      report.kind = AttemptReport::Kind::kFailure;
+      report.token = verdict.grant().token();
+      Report(std::move(report));
+    }
+    return;
+  }
+  PendingAsk& pending = *found->second;
+  asks_.erase(found);
+  AdmissionVerdict answer = ToVerdict(verdict, pending.ask.targets);
+  const common::MonotonicTime now = clock_.Monotonic();
+  known_refusals_.Learn(answer.refused, now);
+  if (answer.kind == AdmissionVerdict::Kind::kGranted) {
+    known_refusals_.Forget(pending.ask.targets[answer.target_index]);
+  }
+  metrics_.CountAsk(
+      answer.kind == AdmissionVerdict::Kind::kRefused ? AskResult::kRefused : AskResult::kGranted,
+      now - pending.asked_at);
+  pending.answer.Deliver(std::move(answer));
+}
+
+void AdmissionSession::OnAck(uint64_t sequence_number) {
+  if (reports_.empty() || sequence_number < reports_.front().sequence_number) return;
+  const size_t index = sequence_number - reports_.front().sequence_number;
+  if (index >= reports_.size()) return;
+  reports_[index].is_acknowledged = true;
+  while (!reports_.empty() && reports_.front().is_acknowledged) reports_.pop_front();
+}
+
+void AdmissionSession::OnAskDue() {
+  const common::MonotonicTime now = clock_.Monotonic();
+  while (!due_asks_.empty() && due_asks_.front().at <= now) {
+    const auto found = asks_.find(due_asks_.front().correlation_id);
+    due_asks_.pop_front();
+    if (found == asks_.end()) continue;
+    PendingAsk& pending = *found->second;
+    asks_.erase(found);
+    is_stalled_ = true;
+    metrics_.CountAsk(AskResult::kUnreachable, now - pending.asked_at);
+    pending.answer.Deliver(AdmissionVerdict{});
+  }
+  if (!due_asks_.empty()) due_.Set(due_asks_.front().at);
+}
+
+void AdmissionSession::DropOldestReport() {
+  metrics_.CountDroppedReport();
+  reports_.pop_front();
+  while (!reports_.empty() && reports_.front().is_acknowledged) reports_.pop_front();
+  next_unsent_report_ =
+      std::max(next_unsent_report_,
+               reports_.empty() ? next_sequence_number_ : reports_.front().sequence_number);
+}
+
+void AdmissionSession::FailAllAsks() {
+  absl::flat_hash_map<uint64_t, PendingAsk*> asks;
+  asks.swap(asks_);
+  due_asks_.clear();
+  for (auto& [id, pending] : asks) {
+    metrics_.CountAsk(AskResult::kUnreachable, clock_.Monotonic() - pending->asked_at);
+    pending->answer.Deliver(AdmissionVerdict{});
+  }
+}
+
+}  // namespace gateway

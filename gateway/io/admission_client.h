@@ -1,0 +1,158 @@
+// The gateway's side of ratelimitd's Session: the only file where gRPC's threads meet ours.
+//
+// One AdmissionClient per process owns the channel and one thread that waits for gRPC. Each event
+// loop has an AdmissionSession with a stream of its own; what one turn of the loop asks and reports
+// travels in one message. Verdicts and acknowledgements are matched by number, in whatever order
+// they come.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/completion_queue.h>
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "candor/ratelimitd/v1/admission.grpc.pb.h"
+#include "common/clock.h"
+#include "gateway/config.h"
+#include "gateway/core/admission.h"
+#include "gateway/core/exchange_plan.h"
+#include "gateway/core/known_refusals.h"
+#include "gateway/io/deadline.h"
+#include "gateway/io/metrics.h"
+#include "gateway/io/one_shot.h"
+
+namespace gateway {
+
+// Thread-safe. Must outlive every AdmissionSession.
+class AdmissionClient {
+ public:
+  explicit AdmissionClient(const RatelimitdConfig& config);
+  // Ends the thread. Every session must have been shut down before.
+  ~AdmissionClient();
+
+  // The host part of every reporter of this process: "hostname:pid".
+  const std::string& host() const { return host_; }
+
+ private:
+  friend class AdmissionSession;
+  friend class AdmissionStream;
+  void Run();
+  void OnStreamBegun();
+  void OnStreamFinished();
+
+  std::string host_;
+  std::string incarnation_;                 // makes reporters of a restarted process new
+  std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's own objects
+  std::unique_ptr<candor::ratelimitd::v1::AdmissionService::Stub> stub_;
+  grpc::CompletionQueue queue_;
+  std::mutex mutex_;
+  std::condition_variable none_open_;
+  int open_streams_ = 0;  // guarded by mutex_
+  std::thread thread_;
+};
+
+class AdmissionStream;  // one incarnation of the RPC
+
+// Not thread-safe: lives on `context`'s thread.
+class AdmissionSession {
+ public:
+  // Reports kept for a ratelimitd that is away; the oldest successes go first when there are more.
+  static constexpr size_t kMaxPendingReports = 8192;
+
+  // `index` tells the loops of this process apart. References must outlive the session.
+  AdmissionSession(boost::asio::io_context& context, AdmissionClient& client,
+                   const common::Clock& clock, Metrics& metrics,
+                   std::shared_ptr<const Config> config, int index);
+  ~AdmissionSession();
+
+  // Opens the stream; reconnects by itself from then on.
+  void Start();
+  // Closes the stream after what is queued was written; asks from now on are unreachable.
+  void Shutdown();
+  // Announces new credentials.
+  void UseConfig(std::shared_ptr<const Config> config);
+
+  // Never waits longer than the configured deadline.
+  boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask, std::string_view client_name,
+                                               std::chrono::milliseconds attempt_timeout);
+  // Keeps the report until it is acknowledged.
+  void Report(AttemptReport report);
+
+  KnownRefusals& known_refusals() { return known_refusals_; }
+  bool HasPendingReports() const { return !reports_.empty(); }
+
+ private:
+  friend class AdmissionStream;
+
+  struct PendingAsk {
+    const AskAction& ask;
+    OneShot<AdmissionVerdict> answer;
+    common::MonotonicTime asked_at;
+  };
+  struct PendingReport {
+    uint64_t sequence_number = 0;
+    AttemptReport report;
+    common::MonotonicTime happened_at;
+    bool is_acknowledged = false;
+  };
+  struct DueAsk {
+    uint64_t correlation_id = 0;
+    common::MonotonicTime at;
+  };
+
+  bool IsAway() const;
+  void StartStream();
+  void ScheduleFlush();
+  void Flush();
+  void FillHello(candor::ratelimitd::v1::SessionHello& hello) const;
+  void FillReports(candor::ratelimitd::v1::SessionRequest& message);
+  void OnStarted(AdmissionStream& stream);
+  void OnMessage(const candor::ratelimitd::v1::SessionResponse& message);
+  void OnStreamEnded(AdmissionStream& stream);
+  void OnVerdict(const candor::ratelimitd::v1::Verdict& verdict);
+  void OnAck(uint64_t sequence_number);
+  void OnAskDue();
+  void DropOldestReport();
+  void FailAllAsks();
+
+  boost::asio::io_context& context_;
+  AdmissionClient& client_;
+  const common::Clock& clock_;
+  Metrics& metrics_;
+  std::shared_ptr<const Config> config_;
+  std::string reporter_;
+  KnownRefusals known_refusals_;
+
+  std::shared_ptr<AdmissionStream> stream_;  // shared with the operations gRPC has under way
+  bool is_up_ = false;                       // the stream was accepted by the transport
+  bool is_answered_ = false;                 // ratelimitd has sent something on this stream
+  bool is_stopped_ = false;
+  bool is_stalled_ = false;  // an ask went unanswered and nothing has come since
+  bool is_flush_scheduled_ = false;
+  std::chrono::milliseconds reconnect_delay_;
+  boost::asio::steady_timer reconnect_timer_;
+
+  candor::ratelimitd::v1::SessionRequest outgoing_;
+  uint64_t next_correlation_id_ = 1;
+  absl::flat_hash_map<uint64_t, PendingAsk*> asks_;  // owned by the coroutines that wait
+  std::deque<DueAsk> due_asks_;                      // in the order of time
+  Deadline due_;
+
+  uint64_t next_sequence_number_ = 1;
+  std::deque<PendingReport> reports_;  // consecutive numbers, the front not acknowledged
+  uint64_t next_unsent_report_ = 1;    // by sequence number
+};
+
+}  // namespace gateway

@@ -1,0 +1,156 @@
+#include "gateway/io/client_connection.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <tuple>
+#include <utility>
+
+namespace gateway {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+constexpr std::chrono::seconds kLingerTime{3};
+constexpr size_t kLingerBytes = 128 << 20;
+
+}  // namespace
+
+ClientConnection::ClientConnection(EventLoop& loop, tcp::socket socket,
+                                   std::chrono::milliseconds write_timeout)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      write_timeout_(write_timeout),
+      deadline_(loop.context, [this] {
+        has_timed_out_ = true;
+        if (readable_.HasWaiter()) {
+          readable_.Deliver(false);
+        } else {
+          Close();
+        }
+      }) {
+  error_code ignored;
+  socket_.non_blocking(true, ignored);
+  socket_.set_option(tcp::no_delay(true), ignored);
+}
+
+void ClientConnection::Consume(size_t count) {
+  consumed_ += count;
+  if (consumed_ < input_.size()) return;
+  consumed_ = 0;
+  // An idle connection keeps no buffer.
+  if (input_.capacity() > 4096) {
+    input_ = std::string();
+  } else {
+    input_.clear();
+  }
+}
+
+asio::awaitable<ClientConnection::ReadResult> ClientConnection::ReadMore(
+    common::MonotonicTime deadline) {
+  const size_t before = input().size();
+  has_timed_out_ = false;
+  while (!is_lost_) {
+    if (!is_waiting_) StartWait();
+    deadline_.Set(deadline);
+    co_await readable_.Wait();
+    deadline_.Clear();
+    if (has_timed_out_) co_return ReadResult::kTimedOut;
+    Pull();
+    if (input().size() > before) co_return ReadResult::kData;
+  }
+  co_return ReadResult::kClosed;
+}
+
+void ClientConnection::Watch(absl::AnyInvocable<void()> on_lost) {
+  on_lost_ = std::move(on_lost);
+  if (!is_waiting_ && !is_lost_ && input().size() < kMaxAheadBytes) StartWait();
+}
+
+asio::awaitable<bool> ClientConnection::Write(std::vector<asio::const_buffer> pieces) {
+  size_t left = asio::buffer_size(pieces);
+  has_timed_out_ = false;
+  while (!is_lost_) {
+    error_code error;
+    size_t written = socket_.write_some(pieces, error);
+    if (error && error != asio::error::would_block) break;
+    if (error) written = 0;
+    left -= written;
+    if (left == 0) co_return true;
+    while (written >= pieces.front().size()) {
+      written -= pieces.front().size();
+      pieces.erase(pieces.begin());
+    }
+    pieces.front() += written;
+    deadline_.Set(loop_.clock.Monotonic() + write_timeout_);
+    std::tie(error) = co_await socket_.async_wait(tcp::socket::wait_write, kAwait);
+    deadline_.Clear();
+    if (error) break;
+  }
+  Lose();
+  co_return false;
+}
+
+asio::awaitable<void> ClientConnection::LingeringClose() {
+  error_code ignored;
+  socket_.shutdown(tcp::socket::shutdown_send, ignored);
+  const common::MonotonicTime deadline = loop_.clock.Monotonic() + kLingerTime;
+  size_t seen = 0;
+  while (seen < kLingerBytes) {
+    seen += input().size();
+    Consume(input().size());
+    const ReadResult result = co_await ReadMore(deadline);
+    if (result != ReadResult::kData) break;
+  }
+  Close();
+}
+
+void ClientConnection::Close() {
+  error_code ignored;
+  socket_.close(ignored);
+  Lose();
+}
+
+void ClientConnection::StartWait() {
+  is_waiting_ = true;
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](error_code error) {
+    self->is_waiting_ = false;
+    self->OnReadable(error);
+  });
+}
+
+void ClientConnection::OnReadable(error_code error) {
+  if (error) is_lost_ = true;
+  if (readable_.HasWaiter()) {
+    readable_.Deliver(true);
+    return;
+  }
+  if (!is_lost_) Pull();
+  if (is_lost_) {
+    Lose();
+  } else if (on_lost_ && input().size() < kMaxAheadBytes) {
+    StartWait();
+  }
+}
+
+void ClientConnection::Pull() {
+  if (is_lost_) return;
+  error_code error;
+  const size_t count = socket_.read_some(asio::buffer(loop_.scratch), error);
+  if (error == asio::error::would_block) return;
+  if (error) {
+    is_lost_ = true;
+    return;
+  }
+  input_.append(loop_.scratch.data(), count);
+}
+
+void ClientConnection::Lose() {
+  is_lost_ = true;
+  absl::AnyInvocable<void()> on_lost = std::exchange(on_lost_, nullptr);
+  if (on_lost) on_lost();
+}
+
+}  // namespace gateway

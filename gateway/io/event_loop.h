@@ -1,0 +1,27 @@
+// What everything on one event loop's thread shares. Not thread-safe by design: one per thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "common/clock.h"
+
+namespace gateway {
+
+struct EventLoop {
+  explicit EventLoop(const common::Clock& the_clock)
+      : clock(the_clock), random(std::random_device{}()) {}
+
+  // A number in [0, 1).
+  double Chance() { return static_cast<double>(random() >> 11) * 0x1.0p-53; }
+
+  boost::asio::io_context context{1};
+  const common::Clock& clock;
+  // Bytes just read; whoever reads uses them before it waits again.
+  std::vector<char> scratch = std::vector<char>(64 << 10);
+  std::mt19937_64 random;
+};
+
+}  // namespace gateway

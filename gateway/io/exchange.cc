@@ -1,0 +1,350 @@
+#include "gateway/io/exchange.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/core/ascii.h"
+#include "gateway/core/failure_reply.h"
+
+namespace gateway {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+constexpr int kStatusClientGone = 499;  // nginx's word for it, in logs and metrics only
+constexpr std::string_view kDegraded = "ratelimitd_unreachable";
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+bool IsJson(std::string_view content_type) { return Contains(Lower(content_type), "json"); }
+
+Failure MakeFailure(FailureKind kind, std::string message) {
+  Failure failure;
+  failure.kind = kind;
+  failure.message = std::move(message);
+  return failure;
+}
+
+}  // namespace
+
+Exchange::Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metrics,
+                   std::shared_ptr<const LoopConfig> config, ClientConnection& client,
+                   ClientCall call)
+    : loop_(loop),
+      admission_(admission),
+      metrics_(metrics),
+      config_(std::move(config)),
+      client_(client),
+      call_(std::move(call)),
+      route_(OrderTargets(*call_.route, loop.Chance())),
+      plan_(TargetsOf(route_), config_->config->ratelimitd.on_unreachable) {}
+
+asio::awaitable<ExchangeResult> Exchange::Run() {
+  client_.Watch([this] { OnClientLost(); });
+  co_await CarryOut(plan_.Start());
+  client_.Unwatch();
+  if (is_cancelled_) {
+    result_.is_connection_usable = false;
+    if (!has_head_gone_) result_.status = kStatusClientGone;
+    if (!result_.failure) result_.failure = FailureKind::kClientCancelled;
+  }
+  if (plan_.is_degraded()) metrics_.CountDegradedRequest();
+  co_return result_;
+}
+
+asio::awaitable<void> Exchange::CarryOut(ExchangeAction action) {
+  while (!is_cancelled_) {
+    if (const auto* ask = std::get_if<AskAction>(&action)) {
+      AdmissionVerdict verdict = co_await Ask(*ask);
+      std::vector<RefusedTarget> known;
+      if (verdict.kind == AdmissionVerdict::Kind::kUnreachable) {
+        known = admission_.known_refusals().Remaining(loop_.clock.Monotonic());
+      }
+      action = plan_.OnVerdict(std::move(verdict), known);
+    } else if (const auto* attempt = std::get_if<AttemptAction>(&action)) {
+      if (!plan_.attempts().empty() && plan_.last_target() != nullptr) metrics_.CountFallback();
+      ExchangeAction next = co_await TryTarget(*attempt);
+      if (has_head_gone_) co_return;
+      action = std::move(next);
+    } else {
+      co_await ReplyWithFailure(std::get<FailAction>(std::move(action)));
+      co_return;
+    }
+  }
+  // A permit granted to a client that has left is given back.
+  if (const auto* attempt = std::get_if<AttemptAction>(&action)) {
+    target_ = route_[attempt->route_index];
+    token_ = attempt->token;
+    AttemptReport report;
+    report.kind = AttemptReport::Kind::kFailure;
+    report.token = token_;
+    report.target = target_->target;
+    if (!token_.empty()) admission_.Report(std::move(report));
+  }
+}
+
+asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
+  const milliseconds timeout = ProviderOf(*route_.front()).timeouts.total;
+  return admission_.Ask(ask, call_.client_name, timeout);
+}
+
+asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action) {
+  target_ = route_[action.route_index];
+  token_ = action.token;
+  attempt_ = std::make_unique<Attempt>(loop_, config_->pools[target_->provider_index],
+                                       ProviderOf(*target_),
+                                       *config_->provider_metrics[target_->provider_index]);
+  std::optional<Failure> failure = co_await Converse(*target_);
+  if (is_cancelled_ && !has_head_gone_) failure = MakeFailure(FailureKind::kClientCancelled, "");
+  if (!failure) co_return AttemptAction{};  // Answered: nobody looks at the action.
+  const milliseconds duration = attempt_->Elapsed();
+  provider_time_ += duration;
+  failure->target = target_->target;
+  if (attempt_->has_answer()) {
+    failure->upstream_request_id = std::string(UpstreamRequestId(*attempt_));
+    failure->rate_limit_headers = RateLimitHeaders(*attempt_);
+  }
+  ReportFailure(*failure);
+  attempt_->ReleaseConnection();
+  attempt_ = nullptr;
+  co_return plan_.OnAttemptFailed(std::move(*failure), duration);
+}
+
+asio::awaitable<std::optional<Failure>> Exchange::Converse(const RouteTarget& target) {
+  const ProviderConfig& provider = ProviderOf(target);
+  const UpstreamRequest request = provider.dialect->BuildRequest(
+      provider.endpoint, call_.endpoint, target.target.model, call_.scan, call_.body);
+  std::optional<Failure> failure = co_await attempt_->Begin(request);
+  if (failure) co_return failure;
+  const bool is_success = attempt_->status() / 100 == 2;
+  if (call_.scan.is_stream && is_success && !IsJson(attempt_->headers().Get("content-type"))) {
+    co_return co_await RelayStream(*provider.dialect);
+  }
+  co_return co_await RelayWhole(*provider.dialect);
+}
+
+asio::awaitable<std::optional<Failure>> Exchange::RelayWhole(const Dialect& dialect) {
+  attempt_->NoteFirstOutput();
+  std::string body;
+  const auto limit = static_cast<size_t>(config_->config->limits.response_bytes);
+  while (!attempt_->IsBodyComplete()) {
+    std::optional<Failure> failure = co_await attempt_->ReadBody(body);
+    if (failure) co_return failure;
+    if (body.size() > limit) {
+      co_return MakeFailure(FailureKind::kUpstreamMalformed,
+                            "The provider's answer is larger than this gateway accepts.");
+    }
+  }
+  const UpstreamReply reply{attempt_->status(), attempt_->headers(), body, loop_.clock.Wall()};
+  std::optional<Failure> failure = dialect.ClassifyReply(call_.endpoint, reply);
+  if (failure) co_return failure;
+  if (call_.scan.is_stream) {
+    co_return MakeFailure(FailureKind::kUpstreamMalformed,
+                          "The provider answered a request for a stream without one.");
+  }
+  tokens_used_ = dialect.TokensUsed(call_.endpoint, body);
+  ReportSuccess(AttemptReport::Kind::kSuccess);
+  const milliseconds duration = attempt_->Elapsed();
+  provider_time_ += duration;
+  plan_.OnAttemptAnswered(duration);
+  result_.status = attempt_->status();
+  const std::string head =
+      RenderHead(result_.status, "application/json", body.size(), &target_->target,
+                 UpstreamRequestId(*attempt_), RateLimitHeaders(*attempt_));
+  attempt_->ReleaseConnection();
+  attempt_ = nullptr;
+  has_head_gone_ = true;
+  result_.is_connection_usable = co_await client_.Write(Gather(head, body));
+  co_return std::nullopt;
+}
+
+asio::awaitable<std::optional<Failure>> Exchange::RelayStream(const Dialect& dialect) {
+  const std::unique_ptr<StreamReader> reader = dialect.NewStreamReader(call_.endpoint);
+  std::string piece;
+  for (;;) {
+    piece.clear();
+    std::optional<Failure> failure = co_await attempt_->ReadBody(piece);
+    StreamStep step;
+    if (failure) {
+      step.failure = std::move(failure);
+    } else {
+      step = piece.empty() ? reader->Finish() : reader->Feed(piece);
+    }
+    if (step.is_committed && !has_head_gone_) {
+      attempt_->NoteFirstOutput();
+      ReportSuccess(AttemptReport::Kind::kStreamStarted);
+      const milliseconds duration = attempt_->Elapsed();
+      provider_time_ += duration;
+      plan_.OnAttemptAnswered(duration);
+      result_.status = 200;
+    }
+    if (!step.client_bytes.empty() && step.is_committed) {
+      const bool is_sent = co_await SendStreamPiece(step.client_bytes);
+      if (!is_sent) {
+        OnClientLost();
+        step.failure = MakeFailure(FailureKind::kClientCancelled, "");
+      }
+    }
+    if (step.failure) {
+      if (!has_head_gone_) co_return std::move(*step.failure);
+      tokens_used_ = reader->TokensUsed();
+      co_await FailStream(std::move(*step.failure));
+      co_return std::nullopt;
+    }
+    if (step.is_complete) {
+      co_await FinishStream(*reader);
+      co_return std::nullopt;
+    }
+  }
+}
+
+// The first piece takes the head along.
+asio::awaitable<bool> Exchange::SendStreamPiece(std::string_view bytes) {
+  std::string head;
+  if (!std::exchange(has_head_gone_, true)) {
+    head = RenderHead(200, "text/event-stream", std::nullopt, &target_->target,
+                      UpstreamRequestId(*attempt_), RateLimitHeaders(*attempt_));
+  }
+  if (call_.http_minor == 0) {
+    co_return co_await client_.Write(Gather(head, bytes));
+  }
+  absl::StrAppend(&head, absl::Hex(bytes.size()), "\r\n");
+  co_return co_await client_.Write(Gather(head, bytes, std::string_view("\r\n")));
+}
+
+asio::awaitable<void> Exchange::FinishStream(StreamReader& reader) {
+  tokens_used_ = reader.TokensUsed();
+  ReportSuccess(AttemptReport::Kind::kSuccess);
+  asio::co_spawn(loop_.context, Attempt::ReleaseLater(std::move(attempt_)), asio::detached);
+  if (call_.http_minor > 0) {
+    result_.is_connection_usable = co_await client_.Write(Gather(kLastChunk));
+  }
+}
+
+asio::awaitable<void> Exchange::FailStream(Failure failure) {
+  failure.target = target_->target;
+  failure.upstream_request_id = std::string(UpstreamRequestId(*attempt_));
+  ReportFailure(failure);
+  attempt_ = nullptr;
+  result_.failure = failure.kind;
+  if (failure.kind == FailureKind::kClientCancelled) co_return;
+  const ReplyContext context{std::string(call_.request_id),
+                             target_->target,
+                             plan_.attempts(),
+                             plan_.refused(),
+                             std::nullopt,
+                             config_->config->max_client_wait,
+                             config_->config->secrets};
+  const bool is_written =
+      co_await SendStreamPiece(RenderStreamFailure(failure, call_.endpoint, context));
+  if (is_written && call_.http_minor > 0) {
+    result_.is_connection_usable = co_await client_.Write(Gather(kLastChunk));
+  }
+}
+
+asio::awaitable<void> Exchange::ReplyWithFailure(FailAction action) {
+  const Failure& failure = action.failure;
+  const common::Target* tried = plan_.last_target();
+  const bool was_asked = !failure.target.provider.empty();
+  const ReplyContext context{std::string(call_.request_id),
+                             was_asked ? failure.target : common::Target{},
+                             plan_.attempts(),
+                             plan_.refused(),
+                             action.admitted_after,
+                             config_->config->max_client_wait,
+                             config_->config->secrets};
+  FailureReply reply = RenderFailure(failure, call_.endpoint, context);
+  reply.headers.insert(reply.headers.end(), failure.rate_limit_headers.begin(),
+                       failure.rate_limit_headers.end());
+  result_.failure = failure.kind;
+  result_.status = reply.status;
+  const std::string head = RenderHead(reply.status, "application/json", reply.body.size(), tried,
+                                      failure.upstream_request_id, reply.headers);
+  has_head_gone_ = true;
+  result_.is_connection_usable = co_await client_.Write(Gather(head, reply.body));
+}
+
+void Exchange::OnClientLost() {
+  is_cancelled_ = true;
+  if (attempt_) attempt_->Cancel();
+}
+
+void Exchange::ReportFailure(const Failure& failure) {
+  AttemptReport report = NewReport(AttemptReport::Kind::kFailure);
+  report.charge = ChargeFor(failure);
+  report.http_status = failure.upstream_status;
+  report.provider_code = failure.code.empty() ? failure.type : failure.code;
+  report.timing = failure.timing;
+  if (token_.empty()) {
+    admission_.known_refusals().LearnFailure(target_->target, failure, loop_.clock.Monotonic());
+  }
+  admission_.Report(std::move(report));
+  attempt_->metrics().CountAttempt(failure.kind, loop_.clock.Monotonic() - attempt_->started_at());
+}
+
+void Exchange::ReportSuccess(AttemptReport::Kind kind) {
+  AttemptReport report = NewReport(kind);
+  report.http_status = attempt_->status();
+  report.tokens_used = tokens_used_;
+  admission_.Report(std::move(report));
+  if (kind != AttemptReport::Kind::kSuccess) return;
+  attempt_->metrics().tokens->Increment(static_cast<double>(tokens_used_));
+  attempt_->metrics().CountAttempt(std::nullopt, loop_.clock.Monotonic() - attempt_->started_at());
+}
+
+AttemptReport Exchange::NewReport(AttemptReport::Kind kind) const {
+  AttemptReport report;
+  report.kind = kind;
+  report.token = token_;
+  report.target = target_->target;
+  report.time_to_first_byte = attempt_->time_to_first_byte();
+  report.duration = attempt_->Elapsed();
+  return report;
+}
+
+std::string Exchange::RenderHead(int status, std::string_view content_type,
+                                 std::optional<size_t> content_length, const common::Target* target,
+                                 std::string_view upstream_request_id,
+                                 const std::vector<HeaderField>& more) const {
+  ReplyHead head;
+  head.status = status;
+  head.content_type = content_type;
+  head.content_length = content_length;
+  head.http_minor = call_.http_minor;
+  head.after = content_length || call_.http_minor > 0 ? call_.after : AfterReply::kClose;
+  head.endpoint = call_.endpoint;
+  head.request_id = call_.request_id;
+  head.target = target;
+  head.attempts = &plan_.attempts();
+  head.latency =
+      std::chrono::duration_cast<milliseconds>(loop_.clock.Monotonic() - call_.started_at);
+  head.overhead = std::max(head.latency - provider_time_, milliseconds(0));
+  head.degraded = plan_.is_degraded() ? kDegraded : std::string_view();
+  head.upstream_request_id = upstream_request_id;
+  head.now = loop_.clock.Wall();
+  return RenderReplyHead(head, more);
+}
+
+std::vector<HeaderField> Exchange::RateLimitHeaders(const Attempt& attempt) const {
+  if (!attempt.provider().expose_rate_limits) return {};
+  return PassedOnHeaders(attempt.headers());
+}
+
+std::string_view Exchange::UpstreamRequestId(const Attempt& attempt) const {
+  return attempt.headers().Get(attempt.provider().dialect->RequestIdHeader());
+}
+
+const ProviderConfig& Exchange::ProviderOf(const RouteTarget& target) const {
+  return config_->config->providers[target.provider_index];
+}
+
+std::vector<common::Target> Exchange::TargetsOf(const std::vector<const RouteTarget*>& route) {
+  std::vector<common::Target> targets;
+  targets.reserve(route.size());
+  for (const RouteTarget* target : route) targets.push_back(target->target);
+  return targets;
+}
+
+}  // namespace gateway

@@ -1,0 +1,116 @@
+// One request from its targets to its answer: carries out the actions of the ExchangePlan, relays
+// or renders what comes of them to the client, and reports every attempt to ratelimitd. Not
+// thread-safe: lives on one io_context's thread.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/config.h"
+#include "gateway/core/exchange_plan.h"
+#include "gateway/core/reply_head.h"
+#include "gateway/dialects/dialect.h"
+#include "gateway/io/admission_client.h"
+#include "gateway/io/attempt.h"
+#include "gateway/io/client_connection.h"
+#include "gateway/io/event_loop.h"
+#include "gateway/io/metrics.h"
+#include "gateway/io/upstream_pool.h"
+
+namespace gateway {
+
+// One event loop's view of one configuration.
+struct LoopConfig {
+  std::shared_ptr<const Config> config;
+  // By provider; shared by exchanges under way, so that a reload does not cut them.
+  std::vector<std::shared_ptr<UpstreamPool>> pools;
+  std::vector<ProviderMetrics*> provider_metrics;
+};
+
+// What the session has understood of the request. Views must outlive the exchange.
+struct ClientCall {
+  Endpoint endpoint = Endpoint::kChatCompletions;
+  RequestScan scan;
+  std::string_view body;
+  std::string_view request_id;
+  std::string_view client_name;  // empty: the gateway is open
+  const Route* route = nullptr;  // never null
+  int http_minor = 1;
+  AfterReply after = AfterReply::kKeepAlive;
+  common::MonotonicTime started_at;
+};
+
+struct ExchangeResult {
+  int status = 0;  // 499 when the client went away before one was sent
+  std::optional<FailureKind> failure;
+  bool is_connection_usable = false;
+};
+
+class Exchange {
+ public:
+  // References must outlive the exchange.
+  Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metrics,
+           std::shared_ptr<const LoopConfig> config, ClientConnection& client, ClientCall call);
+
+  // Runs to the last byte of the answer.
+  boost::asio::awaitable<ExchangeResult> Run();
+
+  // The trail, for the access log.
+  const ExchangePlan& plan() const { return plan_; }
+  int64_t tokens_used() const { return tokens_used_; }
+
+ private:
+  // What came of an attempt.
+  struct Tried {
+    std::optional<Failure> failure;  // before anything went to the client
+    bool is_answered = false;
+  };
+
+  boost::asio::awaitable<void> CarryOut(ExchangeAction action);
+  boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask);
+  boost::asio::awaitable<ExchangeAction> TryTarget(const AttemptAction& action);
+  boost::asio::awaitable<std::optional<Failure>> Converse(const RouteTarget& target);
+  boost::asio::awaitable<std::optional<Failure>> RelayWhole(const Dialect& dialect);
+  boost::asio::awaitable<std::optional<Failure>> RelayStream(const Dialect& dialect);
+  boost::asio::awaitable<bool> SendStreamPiece(std::string_view bytes);
+  boost::asio::awaitable<void> FinishStream(StreamReader& reader);
+  boost::asio::awaitable<void> FailStream(Failure failure);
+  boost::asio::awaitable<void> ReplyWithFailure(FailAction action);
+
+  void OnClientLost();
+  void ReportFailure(const Failure& failure);
+  void ReportSuccess(AttemptReport::Kind kind);
+  AttemptReport NewReport(AttemptReport::Kind kind) const;
+  std::string RenderHead(int status, std::string_view content_type,
+                         std::optional<size_t> content_length, const common::Target* target,
+                         std::string_view upstream_request_id,
+                         const std::vector<HeaderField>& more) const;
+  std::vector<HeaderField> RateLimitHeaders(const Attempt& attempt) const;
+  std::string_view UpstreamRequestId(const Attempt& attempt) const;
+  const ProviderConfig& ProviderOf(const RouteTarget& target) const;
+  static std::vector<common::Target> TargetsOf(const std::vector<const RouteTarget*>& route);
+
+  EventLoop& loop_;
+  AdmissionSession& admission_;
+  Metrics& metrics_;
+  std::shared_ptr<const LoopConfig> config_;
+  ClientConnection& client_;
+  ClientCall call_;
+  std::vector<const RouteTarget*> route_;
+  ExchangePlan plan_;
+
+  std::unique_ptr<Attempt> attempt_;  // under way
+  const RouteTarget* target_ = nullptr;
+  std::string token_;
+  std::chrono::milliseconds provider_time_{0};  // spent waiting for providers before the status
+  int64_t tokens_used_ = 0;
+  bool is_cancelled_ = false;
+  bool has_head_gone_ = false;  // the status line is with the client
+  ExchangeResult result_;
+};
+
+}  // namespace gateway

@@ -1,0 +1,115 @@
+#include "gateway/io/http_parser.h"
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/error.hpp>
+
+#include "gateway/core/ascii.h"
+
+namespace gateway {
+namespace {
+
+namespace http = boost::beast::http;
+
+// A body grows as it comes; the announced length alone earns no more memory than this.
+constexpr uint64_t kMaxReservedBytes = 256 << 10;
+
+std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
+
+bool IsReadByGateway(std::string_view name) {
+  static constexpr std::string_view kNames[] = {
+      "authorization", "x-api-key",   "api-key",        "content-type",     "content-encoding",
+      "x-request-id",  "traceparent", "anthropic-beta", "anthropic-version"};
+  return std::any_of(std::begin(kNames), std::end(kNames), [&](std::string_view known) {
+    return known.size() == name.size() && EqualsIgnoreCase(known, name);
+  });
+}
+
+// What is kept of a success: the rest of its fields is never looked at.
+bool IsReadOfSuccess(std::string_view name) {
+  const auto starts_with = [&](std::string_view prefix) {
+    return EqualsIgnoreCase(name.substr(0, prefix.size()), prefix);
+  };
+  return starts_with("x-") || starts_with("content-") || starts_with("anthropic-") ||
+         starts_with("openai-") || starts_with("request-id") || starts_with("apim-request-id");
+}
+
+}  // namespace
+
+RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes) {
+  header_limit(static_cast<std::uint32_t>(max_header_bytes));
+  body_limit(static_cast<std::uint64_t>(max_body_bytes));
+}
+
+size_t RequestParser::Feed(std::string_view bytes, boost::beast::error_code& error) {
+  const bool had_head = is_header_done();
+  eager(had_head);
+  return put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+}
+
+std::string_view RequestParser::path() const {
+  return std::string_view(target_).substr(0, target_.find('?'));
+}
+
+void RequestParser::on_request_impl(http::verb, string_view method, string_view target, int version,
+                                    error_code&) {
+  http_minor_ = version % 10;
+  method_.assign(method.data(), method.size());
+  target_.assign(target.data(), target.size());
+}
+
+void RequestParser::on_field_impl(http::field field, string_view name, string_view value,
+                                  error_code&) {
+  switch (field) {
+    case http::field::host:
+      has_host_ = true;
+      return;
+    case http::field::expect:
+      expects_continue_ = EqualsIgnoreCase(View(value), "100-continue");
+      return;
+    default:
+      if (IsReadByGateway(View(name))) headers_.Add(View(name), View(value));
+  }
+}
+
+void RequestParser::on_body_init_impl(boost::optional<std::uint64_t> const& length, error_code&) {
+  if (length) body_.reserve(std::min(*length, kMaxReservedBytes));
+}
+
+std::size_t RequestParser::on_body_impl(string_view bytes, error_code&) {
+  body_.append(bytes.data(), bytes.size());
+  return bytes.size();
+}
+
+std::size_t RequestParser::on_chunk_body_impl(std::uint64_t, string_view bytes, error_code& error) {
+  return on_body_impl(bytes, error);
+}
+
+ResponseParser::ResponseParser() {
+  header_limit(kMaxHeaderBytes);
+  body_limit(boost::none);  // The exchange counts what it keeps.
+}
+
+size_t ResponseParser::Feed(std::string_view bytes, std::string& body,
+                            boost::beast::error_code& error) {
+  body_ = &body;
+  eager(true);
+  return put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+}
+
+void ResponseParser::on_field_impl(http::field, string_view name, string_view value, error_code&) {
+  if (status_ / 100 == 2 && !IsReadOfSuccess(View(name))) return;
+  headers_.Add(View(name), View(value));
+}
+
+std::size_t ResponseParser::on_body_impl(string_view bytes, error_code&) {
+  body_->append(bytes.data(), bytes.size());
+  return bytes.size();
+}
+
+std::size_t ResponseParser::on_chunk_body_impl(std::uint64_t, string_view bytes,
+                                               error_code& error) {
+  return on_body_impl(bytes, error);
+}
+
+}  // namespace gateway

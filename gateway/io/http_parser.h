@@ -1,0 +1,96 @@
+// HTTP/1.1 messages off the wire, on Boost.Beast's parser: fed with bytes wherever they come from,
+// so that reading is the caller's and no read is made in vain. Not thread-safe.
+#pragma once
+
+#include <boost/beast/http/basic_parser.hpp>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "gateway/core/headers.h"
+
+namespace gateway {
+
+// A client's request. Beast refuses Transfer-Encoding beside Content-Length, bad chunk sizes,
+// control characters and obsolete line folding's excesses with an error of its own for each (RFC
+// 9112).
+class RequestParser final : public boost::beast::http::basic_parser<true> {
+ public:
+  RequestParser(int64_t max_header_bytes, int64_t max_body_bytes);
+
+  // Parses from the front of `bytes`. Returns how many were used; `error` is need_more when a part
+  // of a line is missing. Stops after the head once, so that a request can be refused before its
+  // body.
+  size_t Feed(std::string_view bytes, boost::beast::error_code& error);
+
+  std::string_view method() const { return method_; }
+  std::string_view path() const;  // without the query
+  // Only the fields the gateway reads.
+  const Headers& headers() const { return headers_; }
+  // 0 or 1; 1 before the request line is read.
+  int http_minor() const { return http_minor_; }
+  bool HasHost() const { return has_host_; }
+  bool expects_continue() const { return expects_continue_; }
+  const std::string& body() const { return body_; }
+
+ private:
+  using string_view = boost::beast::string_view;
+  using error_code = boost::beast::error_code;
+
+  void on_request_impl(boost::beast::http::verb, string_view method, string_view target,
+                       int version, error_code&) override;
+  void on_response_impl(int, string_view, int, error_code&) override {}
+  void on_field_impl(boost::beast::http::field field, string_view name, string_view value,
+                     error_code&) override;
+  void on_header_impl(error_code&) override {}
+  void on_body_init_impl(boost::optional<std::uint64_t> const& length, error_code&) override;
+  std::size_t on_body_impl(string_view bytes, error_code&) override;
+  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code&) override;
+  void on_finish_impl(error_code&) override {}
+
+  std::string method_;
+  std::string target_;
+  Headers headers_;
+  std::string body_;
+  bool has_host_ = false;
+  int http_minor_ = 1;
+  bool expects_continue_ = false;
+};
+
+// A provider's response. The body comes out piece by piece.
+class ResponseParser final : public boost::beast::http::basic_parser<false> {
+ public:
+  // Heads above this are refused.
+  static constexpr int kMaxHeaderBytes = 64 << 10;
+
+  ResponseParser();
+
+  // As RequestParser::Feed. Body bytes are appended to `body`.
+  size_t Feed(std::string_view bytes, std::string& body, boost::beast::error_code& error);
+
+  int status() const { return status_; }
+  const Headers& headers() const { return headers_; }
+
+ private:
+  using string_view = boost::beast::string_view;
+  using error_code = boost::beast::error_code;
+
+  void on_request_impl(boost::beast::http::verb, string_view, string_view, int,
+                       error_code&) override {}
+  void on_response_impl(int code, string_view, int, error_code&) override { status_ = code; }
+  void on_field_impl(boost::beast::http::field, string_view name, string_view value,
+                     error_code&) override;
+  void on_header_impl(error_code&) override {}
+  void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
+  std::size_t on_body_impl(string_view bytes, error_code&) override;
+  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
+  std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code&) override;
+  void on_finish_impl(error_code&) override {}
+
+  int status_ = 0;
+  Headers headers_;
+  std::string* body_ = nullptr;  // of the current Feed
+};
+
+}  // namespace gateway

@@ -1,0 +1,115 @@
+// A client's connection from accept to close: reads one request after the other, answers what the
+// gateway answers itself, hands the rest to an Exchange, and writes the access log.
+// Not thread-safe: lives on one io_context's thread.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "common/log.h"
+#include "gateway/config.h"
+#include "gateway/io/admission_client.h"
+#include "gateway/io/client_connection.h"
+#include "gateway/io/event_loop.h"
+#include "gateway/io/exchange.h"
+#include "gateway/io/http_parser.h"
+#include "gateway/io/metrics.h"
+
+namespace gateway {
+
+// Counts over all threads, against LimitsConfig.
+struct ServerLoad {
+  std::atomic<int64_t> connections = 0;
+  std::atomic<int64_t> inflight = 0;
+};
+
+// What all sessions of one event loop share.
+struct SessionServices {
+  EventLoop& loop;
+  AdmissionSession& admission;
+  Metrics& metrics;
+  ServerLoad& load;
+  // The newest configuration; a request keeps the one it began with.
+  std::shared_ptr<const LoopConfig> config;
+  // Connections are closed after the answer under way.
+  bool is_draining = false;
+  std::string access_log;  // complete lines, written once per turn of the loop
+  absl::AnyInvocable<void()> schedule_log_write;
+};
+
+class Session {
+ public:
+  // `services` must outlive the session.
+  Session(SessionServices& services, std::shared_ptr<ClientConnection> connection,
+          std::string remote_address);
+  ~Session();
+
+  // Runs until the connection is closed.
+  boost::asio::awaitable<void> Run();
+  // Answers one request with `gateway_overloaded` and closes: there are too many connections.
+  boost::asio::awaitable<void> Refuse();
+
+  // Closes the connection if no request is under way.
+  void CloseIfIdle();
+  // Closes the connection whatever is under way.
+  void Abort() { connection_->Close(); }
+
+ private:
+  enum class HeadResult { kRead, kFailed, kClosed };
+  // What becomes of one request.
+  struct Served {
+    int status = 0;
+    std::optional<Endpoint> endpoint;
+    std::optional<FailureKind> failure;
+    bool is_connection_usable = false;
+  };
+
+  boost::asio::awaitable<bool> ServeOne();
+  boost::asio::awaitable<HeadResult> ReadHead();
+  boost::asio::awaitable<std::optional<Failure>> ReadBody();
+  boost::asio::awaitable<Served> Answer();
+  boost::asio::awaitable<Served> AnswerCall(Endpoint endpoint);
+  boost::asio::awaitable<Served> RunExchange(Endpoint endpoint, RequestScan scan,
+                                             const Route& route);
+  boost::asio::awaitable<Served> AnswerModels();
+  boost::asio::awaitable<Served> Fail(std::optional<Endpoint> endpoint, Failure failure);
+  boost::asio::awaitable<Served> Reply(int status, std::optional<Endpoint> endpoint,
+                                       std::string body, std::vector<HeaderField> more);
+
+  std::optional<Failure> CheckHead();
+  std::optional<Failure> CheckModel(Endpoint endpoint, const RequestScan& scan,
+                                    const Route** route) const;
+  Failure ParseFailure(boost::beast::error_code error) const;
+  std::string_view ClientKey() const;
+  void BeginRequest();
+  void LogAccess(const Served& served);
+  AfterReply After() const;
+  const LimitsConfig& limits() const { return config_->config->limits; }
+
+  SessionServices& services_;
+  EventLoop& loop_;
+  std::shared_ptr<ClientConnection> connection_;
+  std::string remote_address_;
+
+  // Of the request under way.
+  std::shared_ptr<const LoopConfig> config_;
+  std::optional<RequestParser> parser_;
+  std::optional<Failure> head_failure_;
+  const ClientEntry* client_ = nullptr;
+  std::string request_id_;
+  std::string model_;     // as the client named it
+  std::string attempts_;  // the trail, for the log
+  std::string provider_;
+  int64_t tokens_used_ = 0;
+  bool is_stream_ = false;
+  bool is_degraded_ = false;
+  bool is_idle_ = true;
+  common::MonotonicTime started_at_;
+};
+
+}  // namespace gateway

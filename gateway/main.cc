@@ -1,0 +1,196 @@
+// Wires the gateway: configuration, metrics, admin page, server; reloads on SIGHUP or a changed
+// file, drains on SIGTERM.
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "common/admin_server.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/process.h"
+#include "gateway/config.h"
+#include "gateway/io/metrics.h"
+#include "gateway/io/server.h"
+#include "gateway/io/tls_contexts.h"
+
+namespace {
+
+using common::LogLevel;
+
+constexpr char kHelp[] =
+    "gateway: an LLM gateway that never lies about an error\n"
+    "\n"
+    "  gateway --config FILE           run\n"
+    "  gateway --config FILE --check   validate the configuration and exit\n"
+    "  gateway --version | --help\n";
+
+constexpr std::chrono::seconds kConfigLookInterval{2};
+
+struct LoadedConfig {
+  std::shared_ptr<const gateway::Config> config;
+  gateway::TlsContexts tls;
+};
+
+absl::StatusOr<LoadedConfig> Load(const std::string& path) {
+  auto config = gateway::ReadConfig(path, common::SystemConfigEnvironment());
+  if (!config.ok()) return config.status();
+  auto tls = gateway::BuildTlsContexts(**config);
+  if (!tls.ok()) return tls.status();
+  return LoadedConfig{*std::move(config), *std::move(tls)};
+}
+
+// What a reload cannot change, because sockets and threads hang on it.
+std::string_view FixedDifference(const gateway::Config& a, const gateway::Config& b) {
+  if (a.listen != b.listen) return "listen";
+  if (a.admin != b.admin) return "admin";
+  if (a.threads != b.threads) return "threads";
+  if (a.ratelimitd.target != b.ratelimitd.target) return "ratelimitd.target";
+  return "";
+}
+
+// Waits for a signal's word. Thread-safe.
+class StopLatch {
+ public:
+  void Stop() {
+    const std::lock_guard lock(mutex_);
+    is_stopped_ = true;
+    changed_.notify_all();
+  }
+  void Wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return is_stopped_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_stopped_ = false;  // guarded by mutex_
+};
+
+class Gateway {
+ public:
+  explicit Gateway(std::string config_path)
+      : config_path_(std::move(config_path)), log_(clock_, STDERR_FILENO, LogLevel::kInfo) {}
+
+  int Run() {
+    StopLatch latch;
+    common::SignalListener signals([&] { latch.Stop(); }, [this] { Reload(); });
+    common::FileWatcher watcher(config_path_, kConfigLookInterval, [this] { Reload(); });
+    const absl::Status started = Start();
+    if (!started.ok()) {
+      std::cerr << started.message() << std::endl;
+      return 1;
+    }
+    latch.Wait();
+    Drain();
+    return 0;
+  }
+
+ private:
+  absl::Status Start() {
+    const std::lock_guard lock(mutex_);
+    absl::StatusOr<LoadedConfig> loaded = Load(config_path_);
+    if (!loaded.ok()) return loaded.status();
+    config_ = loaded->config;
+    auto admin = common::AdminServer::Start(config_->admin, {[this] { return metrics_.Render(); },
+                                                             [this] { return is_ready_.load(); }});
+    if (!admin.ok()) return admin.status();
+    auto server = gateway::Server::Start(config_, loaded->tls, clock_, log_, metrics_);
+    if (!server.ok()) return server.status();
+    admin_ = *std::move(admin);
+    server_ = *std::move(server);
+    if (config_->routes.IsOpen()) {
+      log_.Write(LogLevel::kWarning, "open_gateway",
+                 {{"message", "no clients are configured: everyone may use every model"}});
+    }
+    is_ready_ = true;
+    log_.Write(
+        LogLevel::kInfo, "started",
+        {{"version", CANDOR_VERSION}, {"api", server_->address()}, {"admin", admin_->address()}});
+    std::cout << "listening api=" << server_->address() << " admin=" << admin_->address()
+              << std::endl;
+    return absl::OkStatus();
+  }
+
+  // On the thread of the signals or of the file watcher.
+  void Reload() {
+    const std::lock_guard lock(mutex_);
+    if (!server_) return;
+    absl::StatusOr<LoadedConfig> loaded = Load(config_path_);
+    if (!loaded.ok()) {
+      metrics_.CountReload(gateway::ReloadResult::kRefused);
+      log_.Write(LogLevel::kError, "config_refused",
+                 {{"error", std::string(loaded.status().message())}});
+      return;
+    }
+    const std::string_view fixed = FixedDifference(*config_, *loaded->config);
+    if (!fixed.empty()) {
+      log_.Write(LogLevel::kWarning, "config_needs_restart", {{"key", fixed}});
+    }
+    config_ = loaded->config;
+    server_->UseConfig(config_, loaded->tls);
+    metrics_.CountReload(gateway::ReloadResult::kOk);
+    log_.Write(LogLevel::kInfo, "config_reloaded");
+  }
+
+  void Drain() {
+    is_ready_ = false;
+    std::unique_lock lock(mutex_);
+    const auto longest = config_->limits.drain;
+    log_.Write(LogLevel::kInfo, "draining");
+    lock.unlock();
+    server_->Drain(longest);
+    lock.lock();
+    server_ = nullptr;
+    log_.Write(LogLevel::kInfo, "stopped");
+  }
+
+  std::string config_path_;
+  common::SystemClock clock_;
+  common::Log log_;
+  gateway::Metrics metrics_;
+  std::atomic<bool> is_ready_ = false;
+  std::mutex mutex_;  // one start, reload or end at a time
+  std::shared_ptr<const gateway::Config> config_;
+  std::unique_ptr<gateway::Server> server_;
+  std::unique_ptr<common::AdminServer> admin_;
+};
+
+int Check(const std::string& path) {
+  const absl::StatusOr<LoadedConfig> loaded = Load(path);
+  if (!loaded.ok()) {
+    std::cerr << loaded.status().message() << std::endl;
+    return 1;
+  }
+  std::cout << path << " is valid" << std::endl;
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  common::PrepareProcess();
+  const absl::StatusOr<common::CommandLine> line = common::ParseCommandLine(argc, argv);
+  if (!line.ok()) {
+    std::cerr << line.status().message() << "\n\n" << kHelp;
+    return 2;
+  }
+  switch (line->action) {
+    case common::CommandLine::Action::kShowHelp:
+      std::cout << kHelp;
+      return 0;
+    case common::CommandLine::Action::kShowVersion:
+      std::cout << "gateway " << CANDOR_VERSION << std::endl;
+      return 0;
+    case common::CommandLine::Action::kCheck:
+      return Check(line->config_path);
+    case common::CommandLine::Action::kRun:
+      return Gateway(line->config_path).Run();
+  }
+  return 2;
+}

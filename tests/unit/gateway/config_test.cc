@@ -1,0 +1,130 @@
+#include "gateway/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gateway {
+namespace {
+
+using testing::HasSubstr;
+
+common::ConfigEnvironment Environment() {
+  common::ConfigEnvironment environment;
+  environment.variable = [](const std::string& name) -> std::optional<std::string> {
+    if (name == "OPENAI_API_KEY") return "sk-secret-value";
+    return std::nullopt;
+  };
+  environment.file = [](const std::string& path) -> absl::StatusOr<std::string> {
+    return absl::NotFoundError(path);
+  };
+  return environment;
+}
+
+absl::StatusOr<std::shared_ptr<const Config>> Parse(std::string_view text) {
+  return ParseGatewayConfig(text, "gateway.yaml", Environment());
+}
+
+constexpr std::string_view kMinimal = R"(
+providers:
+  - {name: openai, dialect: openai, base_url: "https://api.openai.com/v1", api_key: "${OPENAI_API_KEY}"}
+models:
+  - {name: gpt, targets: [{provider: openai, model: gpt-4o-mini}]}
+)";
+
+TEST(ConfigTest, AMinimalFileHasTheDocumentedDefaults) {
+  const auto config = Parse(kMinimal);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ((*config)->limits.body_bytes, 32 << 20);
+  EXPECT_EQ((*config)->ratelimitd.deadline, std::chrono::milliseconds(20));
+  const ProviderConfig& provider = (*config)->providers.at(0);
+  EXPECT_EQ(provider.host, "api.openai.com");
+  EXPECT_EQ(provider.port, 443);
+  EXPECT_TRUE(provider.is_tls);
+  EXPECT_EQ(provider.endpoint.base_path, "/v1");
+  EXPECT_EQ(provider.api_key.Reveal(), "sk-secret-value");
+  EXPECT_TRUE((*config)->routes.IsOpen());
+}
+
+TEST(ConfigTest, BaseUrlTable) {
+  struct Case {
+    const char* url;
+    const char* host;
+    int port;
+    bool is_tls;
+    const char* path;
+  };
+  const Case cases[] = {
+      {"http://127.0.0.1:8000/v1/", "127.0.0.1", 8000, false, "/v1"},
+      {"https://[::1]:9443", "::1", 9443, true, ""},
+      {"http://vllm", "vllm", 80, false, ""},
+      {"https://host/a/b", "host", 443, true, "/a/b"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.url);
+    const auto config =
+        Parse(std::string("providers: [{name: p, dialect: openai, base_url: \"") + c.url +
+              "\"}]\nmodels: [{name: m, targets: [{provider: p, model: x}]}]\n");
+    ASSERT_TRUE(config.ok()) << config.status();
+    const ProviderConfig& provider = (*config)->providers.at(0);
+    EXPECT_EQ(provider.host, c.host);
+    EXPECT_EQ(provider.port, c.port);
+    EXPECT_EQ(provider.is_tls, c.is_tls);
+    EXPECT_EQ(provider.endpoint.base_path, c.path);
+  }
+}
+
+TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
+  struct Case {
+    const char* name;
+    std::string text;
+    const char* want;
+  };
+  const std::string provider = "providers: [{name: p, dialect: openai, base_url: \"http://h\"}]\n";
+  const std::string model = "models: [{name: m, targets: [{provider: p, model: x}]}]\n";
+  const Case cases[] = {
+      {"unknown key", provider + model + "lisen: x\n", "gateway.yaml:3:1"},
+      {"nearest key", provider + model + "lisen: x\n", "listen"},
+      {"dangling provider", provider + "models: [{name: m, targets: [{provider: q, model: x}]}]\n",
+       "no provider is called \"q\""},
+      {"unknown dialect",
+       "providers: [{name: p, dialect: openia, base_url: \"http://h\"}]\n" + model, "openai"},
+      {"no scheme", "providers: [{name: p, dialect: openai, base_url: h}]\n" + model,
+       "must start with https:// or http://"},
+      {"credentials in the url",
+       "providers: [{name: p, dialect: openai, base_url: \"http://u:p@h\"}]\n" + model,
+       "use api_key"},
+      {"azure without version",
+       "providers: [{name: p, dialect: azure, base_url: \"http://h\"}]\n" + model, "api_version"},
+      {"a provider twice",
+       "providers: [{name: p, dialect: openai, base_url: \"http://h\"}, {name: p, dialect: openai, "
+       "base_url: \"http://i\"}]\n" +
+           model,
+       "is there twice"},
+      {"no targets", provider + "models: [{name: m, targets: []}]\n", "1 to 64"},
+      {"bad key hash", provider + model + "clients: [{name: c, key_sha256: abc}]\n", "sha256sum"},
+      {"empty clients", provider + model + "clients: []\n", "leave the gateway open"},
+      {"no models", provider, "models"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    const auto config = Parse(c.text);
+    ASSERT_FALSE(config.ok());
+    EXPECT_THAT(std::string(config.status().message()), HasSubstr(c.want));
+  }
+}
+
+TEST(ConfigTest, ComplaintsNeverShowASecret) {
+  const auto config = Parse(std::string(kMinimal) + "unknown: \"${OPENAI_API_KEY}\"\n");
+  ASSERT_FALSE(config.ok());
+  EXPECT_THAT(std::string(config.status().message()), testing::Not(HasSubstr("sk-secret")));
+}
+
+TEST(ConfigTest, SecretsForTheScrubberAreTheKeysAndTheHosts) {
+  const auto config = Parse(kMinimal);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT((*config)->secrets, testing::Contains("sk-secret-value"));
+  EXPECT_THAT((*config)->secrets, testing::Contains("api.openai.com"));
+}
+
+}  // namespace
+}  // namespace gateway
