@@ -30,9 +30,10 @@ constexpr std::array<std::string_view, 7> kStatusNames = {
     "code", "status", "status_code", "statusCode", "http_status", "httpCode", "raw_status_code"};
 
 // Where an object may hold the error it tells of, or that of the provider behind it.
-constexpr std::array<std::string_view, 13> kInnerNames = {
-    "error",          "errors", "detail",   "response", "raw",     "innererror",    "inner_error",
-    "provider_error", "cause",  "metadata", "details",  "choices", "upstream_error"};
+// Mistral's validation errors have an object as `message`.
+constexpr std::array<std::string_view, 14> kInnerNames = {
+    "message",     "error",          "errors", "detail",   "response", "raw",     "innererror",
+    "inner_error", "provider_error", "cause",  "metadata", "details",  "choices", "upstream_error"};
 
 constexpr std::array<std::string_view, 5> kWaitNames = {
     "estimated_time", "retry_after", "retry_after_seconds", "retryAfter", "resets_in_seconds"};

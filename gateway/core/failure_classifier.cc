@@ -16,9 +16,10 @@ namespace {
 using enum FailureKind;
 
 enum class Strength : uint8_t {
-  kDecisive,  // whatever status and wording say
-  kPlain,     // unless the wording says more: providers use it for several things
-  kWeak,      // only where no status says anything
+  kDecisive,      // whatever status and wording say
+  kPlain,         // unless the wording says more: providers use it for several things
+  kBlamesServer,  // where no status says anything, and under a 400
+  kWeak,          // only where no status says anything
 };
 
 struct WordRule {
@@ -53,6 +54,7 @@ constexpr WordRule kWords[] = {
     {"customer_verification_required", kQuotaExhausted},
     {"arrearage", kQuotaExhausted},
     {"openrouter_free_tier_daily", kQuotaExhausted},
+    {"token_quota_reached", kQuotaExhausted},
     {"cloudflare_2021", kQuotaExhausted},
     {"cloudflare_3036", kQuotaExhausted},
     {"cloudflare_4006", kQuotaExhausted},
@@ -65,7 +67,7 @@ constexpr WordRule kWords[] = {
     {"too_many_requests", kRateLimited},
     {"too_many_requests_exception", kRateLimited},
     {"too_many_requests_error", kRateLimited},
-    {"throttling_exception", kRateLimited},
+    {"throttling_exception", kRateLimited, Strength::kPlain},
     {"throttling", kRateLimited},
     {"throttling_rate_quota", kRateLimited},
     {"throttling_allocation_quota", kRateLimited},
@@ -94,6 +96,7 @@ constexpr WordRule kWords[] = {
     {"model_capacity_exhausted", kOverloaded},
     {"model_not_ready_exception", kOverloaded},
     {"model_loading", kOverloaded},
+    {"service_tier_capacity_exceeded", kOverloaded},
     {"service_unavailable_exception", kOverloaded},
     {"cloudflare_3040", kOverloaded},
     {"service_unavailable", kOverloaded, Strength::kPlain},
@@ -117,12 +120,12 @@ constexpr WordRule kWords[] = {
     {"bad_gateway", kUpstreamError, Strength::kPlain},
     {"upstream_error", kUpstreamError, Strength::kPlain},
     {"provider_error", kUpstreamError, Strength::kPlain},
-    {"server_error", kUpstreamError, Strength::kWeak},
-    {"internal_server_error", kUpstreamError, Strength::kWeak},
-    {"internal_server_exception", kUpstreamError, Strength::kWeak},
-    {"internal_error", kUpstreamError, Strength::kWeak},
-    {"internal", kUpstreamError, Strength::kWeak},
-    {"internal_failure", kUpstreamError, Strength::kWeak},
+    {"server_error", kUpstreamError, Strength::kBlamesServer},
+    {"internal_server_error", kUpstreamError, Strength::kBlamesServer},
+    {"internal_server_exception", kUpstreamError, Strength::kBlamesServer},
+    {"internal_error", kUpstreamError, Strength::kBlamesServer},
+    {"internal", kUpstreamError, Strength::kBlamesServer},
+    {"internal_failure", kUpstreamError, Strength::kBlamesServer},
     {"api_error", kUpstreamError, Strength::kWeak},
     {"cancelled", kUpstreamError, Strength::kWeak},
     {"aborted", kUpstreamError, Strength::kWeak},
@@ -158,6 +161,9 @@ constexpr WordRule kWords[] = {
     {"insufficient_permissions", kProviderAuth},
     {"missing_scope", kProviderAuth},
     {"ip_not_authorized", kProviderAuth},
+    {"model_terms_required", kProviderAuth},
+    {"organization_restricted", kProviderAuth},
+    {"blocked_api_access", kProviderAuth},
     {"unsupported_country_region_territory", kProviderAuth},
     {"cloudflare_2001", kProviderAuth},
     {"cloudflare_2009", kProviderAuth},
@@ -181,6 +187,8 @@ constexpr WordRule kWords[] = {
     {"model_decommissioned", kModelNotFound},
     {"model_deprecated", kModelNotFound},
     {"unknown_model", kModelNotFound},
+    {"model_not_supported", kModelNotFound},
+    {"model_not_available", kModelNotFound},
     {"invalid_model", kModelNotFound},
     {"deployment_not_found", kModelNotFound},
     {"resource_not_found_exception", kModelNotFound},
@@ -296,6 +304,11 @@ struct WordingRule {
 // Tried in order. Money goes before everything, since its messages also mention keys and limits;
 // rates go before capacity, since theirs mention "high demand".
 constexpr WordingRule kWordings[] = {
+    {kBad | kSuccess, kProviderAuth, "location is not supported"},
+    {kBad | kSuccess, kProviderAuth, "region, or territory not supported"},
+    {kBad | kSuccess, kProviderAuth, "not available in your region"},
+    {kBad | kSuccess, kProviderAuth, "not available in your country"},
+
     {kAnyGroup, kQuotaExhausted, "credit balance"},
     {kAnyGroup, kQuotaExhausted, "insufficient credit"},
     {kAnyGroup, kQuotaExhausted, "insufficient balance"},
@@ -319,7 +332,12 @@ constexpr WordingRule kWordings[] = {
     {kAnyGroup, kQuotaExhausted, "spending limit"},
     {kAnyGroup, kQuotaExhausted, "budget has been exceeded"},
     {kAnyGroup, kQuotaExhausted, "exceededbudget"},
+    {kAnyGroup, kQuotaExhausted, "exceededtokenbudget"},
     {kAnyGroup, kQuotaExhausted, "over budget"},
+    {kAnyGroup, kQuotaExhausted, "weekly usage limit"},
+    {kAnyGroup, kQuotaExhausted, "calls / month"},
+    {kAnyGroup, kQuotaExhausted, "too many tokens per day"},
+    {kTooMany, kQuotaExhausted, "usage limit", "upgrade"},
     {kAnyGroup, kQuotaExhausted, "billing hard limit"},
     {kAnyGroup, kQuotaExhausted, "api usage limits", "regain access"},
     {kAnyGroup, kQuotaExhausted, "daily free allocation"},
@@ -346,6 +364,7 @@ constexpr WordingRule kWordings[] = {
 
     {kAnyGroup & ~kTooMany, kContentFilter, "content management policy"},
     {kAnyGroup & ~kTooMany, kContentFilter, "content filter"},
+    {kAnyGroup & ~kTooMany, kContentFilter, "content-filter"},
     {kAnyGroup & ~kTooMany, kContentFilter, "content policy"},
     {kAnyGroup & ~kTooMany, kContentFilter, "usage policy"},
     {kAnyGroup & ~kTooMany, kContentFilter, "usage policies"},
@@ -358,6 +377,7 @@ constexpr WordingRule kWordings[] = {
     {kBad | kSuccess | kServer, kContextLength, "context length"},
     {kBad | kSuccess | kServer, kContextLength, "context window"},
     {kBad | kSuccess | kServer, kContextLength, "context size"},
+    {kBad | kSuccess | kServer, kContextLength, "context limit"},
     {kBad | kSuccess | kServer, kContextLength, "contextwindowexceedederror"},
     {kBad | kSuccess | kServer, kContextLength, "prompt is too long"},
     {kBad | kSuccess | kServer, kContextLength, "prompt too long"},
@@ -386,15 +406,19 @@ constexpr WordingRule kWordings[] = {
     {kBad | kSuccess | kServer, kProviderAuth, "invalid authentication"},
     {kBad | kSuccess | kServer, kProviderAuth, "authentication token"},
     {kBad | kSuccess | kServer, kProviderAuth, "unauthorized"},
-    {kBad | kSuccess, kProviderAuth, "location is not supported"},
-    {kBad | kSuccess, kProviderAuth, "region, or territory not supported"},
-    {kBad | kSuccess, kProviderAuth, "not available in your region"},
-    {kBad | kSuccess, kProviderAuth, "not available in your country"},
+    {kBad | kSuccess, kProviderAuth, "organization has been disabled"},
+    {kBad | kSuccess, kProviderAuth, "account has been disabled"},
+    {kBad | kSuccess, kProviderAuth, "account has been deactivated"},
+    {kBad | kSuccess, kProviderAuth, "account has been suspended"},
+    {kBad | kSuccess, kProviderAuth, "account is suspended"},
+    {kBad | kSuccess, kProviderAuth, "credential is only authorized"},
     {kBad | kSuccess, kProviderAuth, "permissiondeniederror"},
 
     {kBad | kSuccess | kServer, kModelNotFound, "no such model"},
     {kBad | kSuccess | kServer, kModelNotFound, "model not found"},
     {kBad | kSuccess | kServer, kModelNotFound, "unknown model"},
+    {kBad | kSuccess | kServer, kModelNotFound, "model not exist"},
+    {kBad | kSuccess | kServer, kModelNotFound, "model identifier is invalid"},
     {kBad | kSuccess | kServer, kModelNotFound, "invalid model"},
     {kBad | kSuccess | kServer, kModelNotFound, "not a valid model"},
     {kBad | kSuccess | kServer, kModelNotFound, "model", "does not exist"},
@@ -406,7 +430,11 @@ constexpr WordingRule kWordings[] = {
     {kServer | kSuccess, kTooLarge, "too large to process"},
     {kServer | kSuccess, kTooLarge, "request entity too large"},
     {kServer | kSuccess, kTooLarge, "increase the physical batch size"},
+    {kBad, kTooLarge, "payload size exceeds"},
     {kServer | kSuccess, kInvalidRequest, "input is not supported"},
+    {kServer | kSuccess, kInvalidRequest, "json.exception."},
+    {kServer | kSuccess, kInvalidRequest, "failed to parse grammar"},
+    {kServer | kSuccess, kInvalidRequest, "roles must alternate"},
     {kServer | kSuccess, kInvalidRequest, "badrequesterror"},
     {kServer | kSuccess, kInvalidRequest, "invalid_request_error"},
 
@@ -537,23 +565,27 @@ bool IsPageFromElsewhere(int status, const ErrorBody& body) {
          status != 413;
 }
 
+// A model that is refused to us is not missing: OpenAI sends 403 with code model_not_found.
+FailureKind WithRights(FailureKind kind, int status) {
+  return kind == kModelNotFound && GroupOf(status) == kDenied ? kProviderAuth : kind;
+}
+
 FailureKind DecideKind(int status, const ErrorBody& body) {
   if (status >= 300 && status < 400) return kUpstreamMalformed;
   if (const auto kind = KindOfQuota(body)) return *kind;
   // A request that is too large is too large whatever limit it ran into.
   if (status == 413 && FindWord(body, Strength::kDecisive) != kContextLength) return kTooLarge;
-  if (const auto kind = FindWord(body, Strength::kDecisive)) return *kind;
+  if (const auto kind = FindWord(body, Strength::kDecisive)) return WithRights(*kind, status);
   if (const auto kind = FindWording(body.text, GroupOf(status))) return *kind;
   if (const auto kind = FindWord(body, Strength::kPlain)) return *kind;
   const int inner = InnerStatus(body);
   const bool trusts_inner = status < 300 || status == 400 || status >= 500;
   if (trusts_inner && inner != 0 && inner != status) return KindOfStatus(inner);
   if (IsPageFromElsewhere(status, body)) return kUpstreamMalformed;
-  const auto weak = FindWord(body, Strength::kWeak);
-  // A 400 that says the server failed.
-  if (status == 400 && weak == kUpstreamError && !Contains(body.text, "invalid")) return *weak;
+  const auto server = FindWord(body, Strength::kBlamesServer);
+  if (server && (status < 300 || status == 400)) return *server;
   if (status >= 300) return KindOfStatus(status);
-  if (weak) return *weak;
+  if (const auto weak = FindWord(body, Strength::kWeak)) return *weak;
   return body.has_error ? kUpstreamError : kUpstreamMalformed;
 }
 
@@ -602,6 +634,12 @@ RetryTiming BelievableTiming(const Failure& failure, RetryTiming said) {
   return said;
 }
 
+// AWS names the exception in a header: "ThrottlingException:http://internal...".
+void AddHeaderWord(const Headers& headers, ErrorBody& body) {
+  const std::string_view type = headers.Get("x-amzn-errortype");
+  if (!type.empty()) body.words.push_back(NormalizeWord(type.substr(0, type.find(':'))));
+}
+
 std::string MessageFor(int status, const ErrorBody& body) {
   if (body.form == ErrorBody::Form::kPage) {
     const std::string title =
@@ -616,8 +654,9 @@ std::string MessageFor(int status, const ErrorBody& body) {
 
 }  // namespace
 
-Failure ClassifyError(int status, const Headers& headers, const ErrorBody& body,
+Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
                       common::WallTime received_at) {
+  AddHeaderWord(headers, body);
   Failure failure;
   failure.kind = DecideKind(status, body);
   failure.upstream_status = status;

@@ -11,7 +11,7 @@ namespace gateway {
 
 // `status` is the one on the wire: 2xx when the error came under a success or inside a stream.
 // Always a provider's failure or a caller's mistake seen by the provider, never a kind of our own.
-Failure ClassifyError(int status, const Headers& headers, const ErrorBody& body,
+Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
                       common::WallTime received_at);
 
 // A 2xx that is neither an answer nor an error: `what` ends the sentence "The provider's answer ".
