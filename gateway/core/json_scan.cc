@@ -1,107 +1,174 @@
 #include "gateway/core/json_scan.h"
 
-#include <iterator>
-#include <nlohmann/json.hpp>
+#include <simdjson.h>
+
+#include <memory>
+#include <optional>
 
 namespace gateway {
 namespace {
 
-using Json = nlohmann::json;
+namespace ondemand = simdjson::ondemand;
 
-// Reads the text for the parser and leaves behind how far it has come. The lexer consumes a string
-// exactly to its closing quote and a bracket exactly, so the position is the end of such a token.
-class TrackingIterator {
- public:
-  using difference_type = std::ptrdiff_t;
-  using value_type = char;
-  using pointer = const char*;
-  using reference = const char&;
-  using iterator_category = std::input_iterator_tag;
+// A parser keeps room for the largest text it has seen, at five bytes for each of the text's; above
+// this the room is given back at once.
+constexpr size_t kLargestKeptBytes = 1 << 20;
 
-  TrackingIterator(const char* at, const char** position) : at_(at), position_(position) {}
-  reference operator*() const { return *at_; }
-  TrackingIterator& operator++() {
-    *position_ = ++at_;
-    return *this;
-  }
-  bool operator==(const TrackingIterator& other) const { return at_ == other.at_; }
-
- private:
-  const char* at_;
-  const char** position_;
+// A copy of the text with the room behind it that simdjson's vector reads need, and a parser.
+struct Workspace {
+  ondemand::parser parser;
+  std::string padded;
 };
 
-// Adapts nlohmann's events to JsonReceiver and guards the depth.
-class SaxAdapter {
+// Walks the whole document in order and tells the receiver. simdjson checks the UTF-8 beforehand
+// and every token as it is reached.
+class Walk {
  public:
-  using number_integer_t = Json::number_integer_t;
-  using number_unsigned_t = Json::number_unsigned_t;
-  using number_float_t = Json::number_float_t;
-  using string_t = Json::string_t;
-  using binary_t = Json::binary_t;
+  Walk(const char* base, JsonReceiver& receiver) : base_(base), receiver_(receiver) {}
 
-  SaxAdapter(const char* begin, JsonReceiver& receiver)
-      : begin_(begin), position_(begin), receiver_(receiver) {}
-
-  const char** position() { return &position_; }
-  bool is_too_deep() const { return is_too_deep_; }
-  bool is_invalid() const { return is_invalid_; }
-  size_t offset() const { return static_cast<size_t>(position_ - begin_); }
-
-  bool null() { return Pass({.type = JsonType::kNull}); }
-  bool boolean(bool value) { return Pass({.type = JsonType::kBoolean, .boolean = value}); }
-  bool number_integer(number_integer_t value) { return PassNumber(static_cast<double>(value)); }
-  bool number_unsigned(number_unsigned_t value) { return PassNumber(static_cast<double>(value)); }
-  bool number_float(number_float_t value, const string_t&) { return PassNumber(value); }
-  bool string(string_t& value) { return Pass({.type = JsonType::kString, .text = &value}); }
-  bool binary(binary_t&) { return false; }
-  bool start_object(size_t) { return Open(JsonType::kObject); }
-  bool start_array(size_t) { return Open(JsonType::kArray); }
-  bool end_object() { return Close(); }
-  bool end_array() { return Close(); }
-  bool key(string_t& value) { return receiver_.OnKey(depth_, value); }
-  template <typename Exception>
-  bool parse_error(size_t, const std::string&, const Exception&) {
-    is_invalid_ = true;
-    return false;
+  JsonScanResult Run(ondemand::document& document) {
+    Status status = WalkRoot(document);
+    const char* rest = nullptr;
+    const bool has_rest = document.current_location().get(rest) != simdjson::OUT_OF_BOUNDS;
+    if (status == Status::kComplete && has_rest) status = Status::kInvalid;
+    return {status, status == Status::kComplete ? 0 : offset_};
   }
 
  private:
-  bool Pass(const JsonValue& value) { return receiver_.OnValue(depth_, value, offset()); }
-  bool PassNumber(double value) { return Pass({.type = JsonType::kNumber, .number = value}); }
-  bool Open(JsonType type) {
-    if (depth_ == kMaxJsonDepth) {
-      is_too_deep_ = true;
-      return false;
+  using Status = JsonScanResult::Status;
+
+  Status WalkRoot(ondemand::document& document) {
+    ondemand::json_type type;
+    if (document.type().get(type)) return Status::kInvalid;
+    if (type != ondemand::json_type::array && type != ondemand::json_type::object) {
+      return WalkScalar(document, type, 0);
     }
-    const bool goes_on = Pass({.type = type});
-    ++depth_;
-    return goes_on;
+    ondemand::value value;
+    if (document.get_value().get(value)) return Status::kInvalid;
+    return WalkValue(value, 0);
   }
-  bool Close() { return receiver_.OnClose(--depth_); }
 
-  const char* begin_;
-  const char* position_;
+  Status WalkValue(ondemand::value& value, int depth) {
+    offset_ = static_cast<size_t>(value.raw_json_token().data() - base_);
+    ondemand::json_type type;
+    if (value.type().get(type)) return Status::kInvalid;
+    switch (type) {
+      case ondemand::json_type::object:
+        return WalkObject(value, depth);
+      case ondemand::json_type::array:
+        return WalkArray(value, depth);
+      default:
+        return WalkScalar(value, type, depth);
+    }
+  }
+
+  Status WalkObject(ondemand::value& value, int depth) {
+    if (depth == kMaxJsonDepth) return Status::kTooDeep;
+    if (!Tell(depth, {.type = JsonType::kObject}, offset_ + 1)) return Status::kStopped;
+    ondemand::object object;
+    if (value.get_object().get(object)) return Status::kInvalid;
+    for (simdjson::simdjson_result<ondemand::field> result : object) {
+      ondemand::field field;
+      if (std::move(result).get(field)) return Status::kInvalid;
+      std::string_view key;
+      if (field.unescaped_key().get(key)) return Status::kInvalid;
+      text_.assign(key);
+      if (!receiver_.OnKey(depth + 1, text_)) return Status::kStopped;
+      const Status status = WalkValue(field.value(), depth + 1);
+      if (status != Status::kComplete) return status;
+    }
+    return receiver_.OnClose(depth) ? Status::kComplete : Status::kStopped;
+  }
+
+  Status WalkArray(ondemand::value& value, int depth) {
+    if (depth == kMaxJsonDepth) return Status::kTooDeep;
+    if (!Tell(depth, {.type = JsonType::kArray}, offset_ + 1)) return Status::kStopped;
+    ondemand::array array;
+    if (value.get_array().get(array)) return Status::kInvalid;
+    for (simdjson::simdjson_result<ondemand::value> result : array) {
+      ondemand::value item;
+      if (std::move(result).get(item)) return Status::kInvalid;
+      const Status status = WalkValue(item, depth + 1);
+      if (status != Status::kComplete) return status;
+    }
+    return receiver_.OnClose(depth) ? Status::kComplete : Status::kStopped;
+  }
+
+  // `Node` is a value, or a document that is one.
+  template <typename Node>
+  Status WalkScalar(Node& node, ondemand::json_type type, int depth) {
+    JsonValue value;
+    size_t end = offset_;
+    switch (type) {
+      case ondemand::json_type::string: {
+        end = EndOfString(node);
+        std::string_view text;
+        if (node.get_string().get(text)) return Status::kInvalid;
+        text_.assign(text);
+        value = {.type = JsonType::kString, .text = &text_};
+        break;
+      }
+      case ondemand::json_type::number:
+        value.type = JsonType::kNumber;
+        if (node.get_double().get(value.number)) return Status::kInvalid;
+        break;
+      case ondemand::json_type::boolean:
+        value.type = JsonType::kBoolean;
+        if (node.get_bool().get(value.boolean)) return Status::kInvalid;
+        break;
+      default: {
+        // Older releases answer with a plain bool.
+        bool is_null = false;
+        const auto error = simdjson::simdjson_result<bool>(node.is_null()).get(is_null);
+        if (error || !is_null) return Status::kInvalid;
+        break;
+      }
+    }
+    return Tell(depth, value, end) ? Status::kComplete : Status::kStopped;
+  }
+
+  // A raw token reaches up to the next one; white space may stand between.
+  template <typename Node>
+  size_t EndOfString(Node& node) const {
+    std::string_view token;
+    if constexpr (std::is_same_v<Node, ondemand::document>) {
+      if (node.raw_json_token().get(token)) return offset_;
+    } else {
+      token = node.raw_json_token();
+    }
+    const size_t quote = token.rfind('"');
+    return static_cast<size_t>(token.data() - base_) + (quote == token.npos ? 0 : quote + 1);
+  }
+
+  bool Tell(int depth, const JsonValue& value, size_t end) {
+    return receiver_.OnValue(depth, value, end);
+  }
+
+  const char* base_;
   JsonReceiver& receiver_;
-  int depth_ = 0;
-  bool is_too_deep_ = false;
-  bool is_invalid_ = false;
+  size_t offset_ = 0;  // of the token reached last
+  std::string text_;   // of the key or string told last
 };
+
+JsonScanResult ScanIn(Workspace& workspace, std::string_view text, JsonReceiver& receiver) {
+  std::string& padded = workspace.padded;
+  padded.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  padded.assign(text);
+  ondemand::document document;
+  const simdjson::padded_string_view view(padded.data(), padded.size(), padded.capacity());
+  if (workspace.parser.iterate(view).get(document)) return {JsonScanResult::Status::kInvalid, 0};
+  return Walk(padded.data(), receiver).Run(document);
+}
 
 }  // namespace
 
 JsonScanResult ScanJson(std::string_view text, JsonReceiver& receiver) {
-  using Status = JsonScanResult::Status;
-  // nlohmann's lexer takes a NUL for the end of the text and would not see what follows.
-  const size_t nul = text.find('\0');
-  if (nul != std::string_view::npos) return {Status::kInvalid, nul};
-  SaxAdapter adapter(text.data(), receiver);
-  const TrackingIterator begin(text.data(), adapter.position());
-  const TrackingIterator end(text.data() + text.size(), adapter.position());
-  if (Json::sax_parse(begin, end, &adapter)) return {Status::kComplete, 0};
-  if (adapter.is_too_deep()) return {Status::kTooDeep, adapter.offset()};
-  if (adapter.is_invalid()) return {Status::kInvalid, adapter.offset()};
-  return {Status::kStopped, adapter.offset()};
+  if (text.size() > kLargestKeptBytes) {
+    const auto workspace = std::make_unique<Workspace>();
+    return ScanIn(*workspace, text, receiver);
+  }
+  thread_local Workspace workspace;
+  return ScanIn(workspace, text, receiver);
 }
 
 }  // namespace gateway

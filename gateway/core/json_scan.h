@@ -1,4 +1,4 @@
-// Scans JSON text once without building a DOM (nlohmann's SAX parser), bounded in depth, and knows
+// Scans JSON text once without building a DOM (simdjson On-Demand), bounded in depth, and knows
 // where in the text it stands. Pure.
 #pragma once
 
