@@ -340,7 +340,8 @@ AdmissionSession::AdmissionSession(asio::io_context& context, AdmissionClient& c
       reporter_(common::Concat(client.host_, ":", client.incarnation_, ":", index)),
       reconnect_delay_(kFirstReconnectDelay),
       reconnect_timer_(context),
-      due_(context, [this] { OnAskDue(); }) {}
+      due_(context, [this] { OnAskDue(); }),
+      linger_(context, [this] { Flush(); }) {}
 
 AdmissionSession::~AdmissionSession() { Shutdown(); }
 
@@ -390,8 +391,14 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
 
 void AdmissionSession::Report(AttemptReport report) {
   if (reports_.size() >= kMaxPendingReports) DropOldestReport();
-  reports_.push_back({next_sequence_number_++, std::move(report), clock_.Monotonic(), false});
-  ScheduleFlush();
+  const common::MonotonicTime now = clock_.Monotonic();
+  const bool may_linger = report.kind == AttemptReport::Kind::kSuccess;
+  reports_.push_back({next_sequence_number_++, std::move(report), now, false});
+  if (!may_linger) {
+    ScheduleFlush();
+  } else if (!linger_.IsSet()) {
+    linger_.Set(now + kSuccessLinger);
+  }
 }
 
 // One ask at a time still goes out while stalled, to notice the recovery.
@@ -422,6 +429,7 @@ void AdmissionSession::Flush() {
   if (outgoing_.asks_size() == 0 && outgoing_.credentials_size() == 0 && !has_reports) return;
   if (!stream_->ClaimWrite()) return;
   FillReports(outgoing_);
+  linger_.Clear();
   stream_->Write(outgoing_);
 }
 

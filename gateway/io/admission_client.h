@@ -70,6 +70,8 @@ class AdmissionSession {
  public:
   // Reports kept for a ratelimitd that is away; the oldest successes go first when there are more.
   static constexpr size_t kMaxPendingReports = 8192;
+  // A success is news for nobody as long as its target is healthy.
+  static constexpr std::chrono::milliseconds kSuccessLinger{2};
 
   // `index` tells the loops of this process apart. References must outlive the session.
   AdmissionSession(boost::asio::io_context& context, AdmissionClient& client,
@@ -87,7 +89,7 @@ class AdmissionSession {
   // Never waits longer than the configured deadline.
   boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask, std::string_view client_name,
                                                std::chrono::milliseconds attempt_timeout);
-  // Keeps the report until it is acknowledged.
+  // Keeps the report until it is acknowledged. A success waits a moment for company on the wire.
   void Report(AttemptReport report);
 
   KnownRefusals& known_refusals() { return known_refusals_; }
@@ -153,6 +155,7 @@ class AdmissionSession {
   uint64_t next_sequence_number_ = 1;
   std::deque<PendingReport> reports_;  // consecutive numbers, the front not acknowledged
   uint64_t next_unsent_report_ = 1;    // by sequence number
+  Deadline linger_;                    // of successes that wait for company
 };
 
 }  // namespace gateway

@@ -33,6 +33,7 @@ class Deadline {
     if (!state_->is_armed || at < state_->armed_for) Arm(state_);
   }
   void Clear() { state_->is_set = false; }
+  bool IsSet() const { return state_->is_set; }
 
  private:
   // Shared by the owner and the pending timer handler, which may outlive the owner by one turn.
