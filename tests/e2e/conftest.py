@@ -15,6 +15,7 @@ from support.stack import Pair, Programs  # noqa: E402
 
 LOG_TAIL_LINES = 40
 running = []  # the Programs in use, whose logs are shown when a test fails
+log_sizes = {}  # how long each log was when the test began
 
 
 def _programs(directory):
@@ -23,6 +24,10 @@ def _programs(directory):
     yield programs
     running.remove(programs)
     programs.stop_all()
+
+
+def programs_in_use():
+    return [program for programs in running for program in programs.started]
 
 
 @pytest.fixture
@@ -46,11 +51,18 @@ def gateway(pair):
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    log_sizes.clear()
+    log_sizes.update({program: len(program.log()) for program in programs_in_use()})
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed:
-        for programs in running:
-            for program in programs.started:
-                tail = "\n".join(program.log().splitlines()[-LOG_TAIL_LINES:])
-                report.sections.append((f"log of {program.name} ({program.log_path})", tail))
+        for program in programs_in_use():
+            new = program.log()[log_sizes.get(program, 0) :]
+            tail = "\n".join(new.splitlines()[-LOG_TAIL_LINES:])
+            report.sections.append((f"log of {program.name} ({program.log_path})", tail))
     return report

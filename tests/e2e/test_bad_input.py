@@ -103,7 +103,7 @@ def test_missing_field_of_other_endpoints(pair, path, param):
 
 
 def test_numbers_beyond_every_range_are_the_providers_business(pair):
-    body = GOOD_BODY[:-1] + b', "seed": 1e999, "n": 99999999999999999999999999}'
+    body = GOOD_BODY[:-1] + b', "seed": 99999999999999999999999999, "n": -1e308}'
     assert ask(pair, with_body(body)).status == 200
 
 
@@ -213,7 +213,8 @@ def test_bad_chunks(pair, chunks):
     with RawConnection(pair.gateway.address) as connection:
         connection.send(head("transfer-encoding: chunked") + chunks)
         reply = connection.read_reply()
-        assert reply is not None and reply.status in (400, 413), reply
+        # 408: no end of the line came in time.
+        assert reply is not None and reply.status in (400, 408, 413), reply
         reply.error()
         assert connection.is_closed_by_peer()
 

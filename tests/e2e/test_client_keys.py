@@ -82,10 +82,8 @@ def test_no_key_leaves(pair):
     """P8: provider keys reach only their provider, client keys reach nobody."""
     route = pair.duo()
     own_key = f"sk-key-of-{route.first.name}"
-    leaky = f"Incorrect API key provided: {own_key}. See {pair.fake.addresses['http']}"
-    error = {
-        "error": {"message": leaky, "type": "invalid_request_error", "param": None, "code": leaky}
-    }
+    leaky = f"Invalid value near {own_key} at http://{pair.fake.addresses['http']}/internal"
+    error = {"error": {"message": leaky, "type": leaky, "param": leaky, "code": leaky}}
     route.first.next(status=400, body=error)
     refused = pair.gateway.chat(route.model, bearer(KEY_A))
     route.first.next(status=401, body=error)

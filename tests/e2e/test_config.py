@@ -38,8 +38,8 @@ providers:
 GATEWAY_MISTAKES = {
     "unknown key": ("dialect: openai", "dialekt: openai", "6:5", "dialect"),
     "unknown key at the top": ("admin:", "admim:", "2:1", "admin"),
-    "wrong type": ("deadline: 20ms", "deadline: [1]", "3:49", "deadline"),
-    "duration without a unit": ("deadline: 20ms", "deadline: 20", "3:49", "20"),
+    "wrong type": ("deadline: 20ms", "deadline: [1]", "3:47", "deadline"),
+    "duration without a unit": ("deadline: 20ms", "deadline: 20", "3:47", "20"),
     "unknown dialect": ("dialect: openai", "dialect: opena", "6:14", "openai"),
     "dangling provider": ("{provider: openai,", "{provider: opanai,", "11:26", "opanai"),
     "no scheme": ("https://api", "api", "7:15", "http"),

@@ -20,7 +20,7 @@ def test_gateway_finishes_a_stream_and_exits_0(programs):
         reply = stream.read_all()
 
     assert reply.body.endswith(b"data: [DONE]\n\n")
-    assert pair.gateway.stop() == 0
+    assert pair.gateway.wait_for_exit() == 0
 
 
 def test_gateway_gives_up_after_its_drain_time(programs):
@@ -48,7 +48,7 @@ def test_gateway_takes_no_new_request_while_it_drains(programs):
             assert kept_alive.is_closed_by_peer(), "an idle connection is closed at once"
             stream.read_all()
 
-    assert pair.gateway.stop() == 0
+    assert pair.gateway.wait_for_exit() == 0
 
 
 def test_ratelimitd_drains_and_the_gateway_goes_on(programs):
@@ -72,3 +72,4 @@ def test_second_signal_ends_at_once(programs):
         wait_until(lambda: pair.gateway.admin("/readyz").status == 503, "it drains")
         pair.gateway.send(signal.SIGTERM)
         wait_until(lambda: not pair.gateway.is_running(), "it ends")
+    assert pair.gateway.wait_for_exit() == 1

@@ -335,9 +335,8 @@ def assert_reply_is(reply, row, route):
 
 
 def _status_sent(row):
-    if row.behaviour.get("before_headers") or "raw" in row.behaviour:
-        return None
-    if "header_padding" in row.behaviour:
+    """What the provider answered; nothing when its answer broke off or was no HTTP."""
+    if {"before_headers", "raw", "header_padding", "cut_after_bytes"} & set(row.behaviour):
         return None
     return row.behaviour.get("status", 200)
 

@@ -74,10 +74,10 @@ def test_a_whole_answer_above_the_limit_is_malformed(programs):
 def test_one_endless_line_of_a_stream_is_bounded(programs):
     pair = Pair(programs, routes=1)
     route = pair.solo()
-    route.first.next(chunks=1, chunk_bytes=200_000_000)
+    route.first.next(chunks=1, chunk_bytes=30_000_000)
     before = pair.gateway.resident_bytes()
 
     reply = pair.gateway.chat(route.model, stream=True)
 
     assert (reply.status, reply.kind()) == (502, "upstream_malformed")
-    assert pair.gateway.resident_bytes() - before < 80_000_000
+    assert pair.gateway.resident_bytes() - before < 60_000_000

@@ -57,6 +57,7 @@ class Program:
 
     def __init__(self, name, command, directory, env=None):
         self.name = name
+        self.is_ended_by_test = False
         self.log_path = pathlib.Path(directory) / f"{name}.log"
         self._stdout_path = pathlib.Path(directory) / f"{name}.stdout"
         with open(self.log_path, "ab") as log, open(self._stdout_path, "wb") as out:
@@ -95,11 +96,13 @@ class Program:
 
     def kill(self):
         """As a crash would: SIGKILL."""
+        self.is_ended_by_test = True
         self.process.kill()
         self.process.wait(STOP_DEADLINE_S)
 
     def stop(self):
-        """SIGTERM, then SIGKILL; returns the exit code."""
+        """SIGTERM, then SIGKILL; returns the exit code, also of a process that has ended."""
+        self.is_ended_by_test = True
         if self.is_running():
             self.process.terminate()
         try:
@@ -108,6 +111,11 @@ class Program:
             self.process.kill()
             self.process.wait(STOP_DEADLINE_S)
             raise AssertionError(f"{self.name} did not end on SIGTERM") from None
+
+    def wait_for_exit(self):
+        """The exit code of a process that has been told to end."""
+        self.is_ended_by_test = True
+        return self.process.wait(STOP_DEADLINE_S)
 
     def resident_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()

@@ -34,7 +34,7 @@ class Programs:
         return program
 
     def stop_all(self):
-        codes = {p.name: p.stop() for p in reversed(self.started) if p.is_running()}
+        codes = {p.name: p.stop() for p in reversed(self.started) if not p.is_ended_by_test}
         assert not any(codes.values()), f"exit codes {codes}"
 
 
