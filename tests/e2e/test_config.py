@@ -53,7 +53,7 @@ RATELIMITD_MISTAKES = {
     "wrong type": ("consecutive: 5", "consecutive: many", "5:26", "consecutive"),
     "out of range": ("consecutive: 5", "consecutive: 0", "5:26", "consecutive"),
     "unknown store": ("kind: memory", "kind: memori", "3:15", "memory"),
-    "unknown key of a provider": ("{open: 10s}", "{opn: 10s}", "8:31", "open"),
+    "unknown key of a provider": ("{open: 10s}", "{opn: 10s}", "8:30", "open"),
     "not YAML": ("providers:", "providers: {", "", ""),
 }
 

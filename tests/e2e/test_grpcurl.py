@@ -56,7 +56,7 @@ def test_list_providers_in_pages_and_by_state(pair):
             "ProviderHealthService/ListProviders", {"page_size": 2, "page_token": token}
         )
         names += [p["name"] for p in page.get("providers", [])]
-        token = page.get("nextPageToken", "")
+        token = page.get("next_page_token", "")
         if not token:
             break
     assert names == sorted(set(names)) and len(names) >= 4
@@ -79,7 +79,7 @@ def test_get_provider_explains(pair):
     assert health["state"] == "HEALTH_STATE_BACKING_OFF"
     assert health["why"] and health["reporter"] and health["until"] and health["since"]
     assert 50 <= float(health["remaining"].rstrip("s")) <= 73
-    assert health["transitions"][-1]["toState"] == "HEALTH_STATE_BACKING_OFF"
+    assert health["transitions"][-1]["to_state"] == "HEALTH_STATE_BACKING_OFF"
 
 
 def test_get_provider_of_an_unknown_name(pair):

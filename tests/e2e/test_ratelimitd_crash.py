@@ -1,7 +1,6 @@
 """ratelimitd slow, killed and restarted: the answers say so, the service goes on, and what was
 acknowledged is still there."""
 
-import signal
 import threading
 
 import pytest
@@ -139,11 +138,11 @@ def test_a_frozen_ratelimitd_costs_its_deadline_and_no_request(programs):
     gateway = programs.gateway(config, "gateway-hasty")
     route = pair.solo()
     assert gateway.chat(route.model).status == 200
-    pair.ratelimitd.send(signal.SIGSTOP)
+    pair.ratelimitd.pause()
     try:
         replies = [gateway.chat(route.model) for _ in range(5)]
     finally:
-        pair.ratelimitd.send(signal.SIGCONT)
+        pair.ratelimitd.resume()
 
     assert [reply.status for reply in replies] == [200] * 5
     assert all(is_degraded(reply) for reply in replies)

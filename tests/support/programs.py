@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -93,6 +94,19 @@ class Program:
 
     def send(self, number):
         self.process.send_signal(number)
+
+    def pause(self):
+        """SIGSTOP; returns once no thread of it runs."""
+        self.send(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
+
+        def states():
+            return {(t / "stat").read_text().rsplit(") ")[1][0] for t in tasks.iterdir()}
+
+        wait_until(lambda: states() == {"T"}, f"{self.name} is stopped")
+
+    def resume(self):
+        self.send(signal.SIGCONT)
 
     def kill(self):
         """As a crash would: SIGKILL."""
