@@ -640,6 +640,19 @@ void AddHeaderWord(const Headers& headers, ErrorBody& body) {
   if (!type.empty()) body.words.push_back(NormalizeWord(type.substr(0, type.find(':'))));
 }
 
+bool HasWord(const ErrorBody& body, std::string_view readable) {
+  return std::any_of(body.words.begin(), body.words.end(),
+                     [&](const std::string& word) { return IsSameWord(readable, word); });
+}
+
+// What the status would have been, had the error not come under a success.
+int MeantStatus(FailureKind kind, int status, const ErrorBody& body) {
+  const int inner = InnerStatus(body);
+  if (inner != 0 || status >= 300 || kind != kUpstreamError) return inner;
+  const bool blames_server = FindWord(body, Strength::kBlamesServer) || HasWord(body, "api_error");
+  return blames_server ? 500 : 0;
+}
+
 std::string MessageFor(int status, const ErrorBody& body) {
   if (body.form == ErrorBody::Form::kPage) {
     const std::string title =
@@ -660,7 +673,7 @@ Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
   Failure failure;
   failure.kind = DecideKind(status, body);
   failure.upstream_status = status;
-  failure.meant_status = InnerStatus(body);
+  failure.meant_status = MeantStatus(failure.kind, status, body);
   failure.is_permanent = IsPermanent(failure.kind, status, body);
   failure.message = MessageFor(status, body);
   failure.provider_code = body.code.empty() ? body.type : body.code;
