@@ -25,15 +25,37 @@ struct RetryAdvice {
   std::optional<milliseconds> wait;  // positive
 };
 
+// Whether the failed target is the only one that this request could have gone to.
+bool HasOneTarget(const ReplyContext& context) {
+  return context.attempts.size() <= 1 && context.refused.empty();
+}
+
+// ratelimitd knows when any target of the route would be admitted. Of a provider's own wait it
+// obeys only a rate limit's; where there is no other target, the provider's word counts as well.
+std::optional<milliseconds> DecideWait(const Failure& failure, int status,
+                                       const ReplyContext& context) {
+  const std::optional<milliseconds> said = failure.timing.retry_after;
+  std::optional<milliseconds> wait = context.admitted_after;
+  if (!wait || (said && HasOneTarget(context))) wait = std::max(wait, said);
+  if (!wait && (status == 429 || status == 503)) wait = kDefaultWait;
+  if (wait) wait = std::clamp(*wait, milliseconds(1), kLongestWait);
+  return wait;
+}
+
+// ratelimitd spreads waits by up to a fifth, so that callers do not come back all at once; that
+// alone does not make a wait too long.
+bool IsWorthWaiting(milliseconds wait, const Failure& failure, milliseconds longest) {
+  const bool was_worth = failure.timing.retry_after && *failure.timing.retry_after <= longest;
+  return wait <= (was_worth ? longest + longest / 5 : longest);
+}
+
 // P3: a retryable 429 or 503 always has a wait; what is not worth retrying never has one, since
 // SDKs obey a wait before anything else (openai-node sleeps for days).
 RetryAdvice AdviseRetry(const Failure& failure, int status, const ReplyContext& context) {
   if (!IsRetryable(failure)) return {};
-  std::optional<milliseconds> wait = context.admitted_after;
-  if (!wait) wait = failure.timing.retry_after;
-  if (!wait && (status == 429 || status == 503)) wait = kDefaultWait;
-  if (wait) wait = std::clamp(*wait, milliseconds(1), kLongestWait);
-  return {.should_retry = !wait || *wait <= context.max_client_wait, .wait = wait};
+  const std::optional<milliseconds> wait = DecideWait(failure, status, context);
+  const bool should_retry = !wait || IsWorthWaiting(*wait, failure, context.max_client_wait);
+  return {.should_retry = should_retry, .wait = wait};
 }
 
 Json OrNull(const std::string& text) { return text.empty() ? Json(nullptr) : Json(text); }

@@ -63,6 +63,12 @@ TEST(RenderFailureTest, TellsWhenToTryAgain) {
        "true"},
       {"what ratelimitd says goes before it", kRateLimited, 429, milliseconds(1500),
        milliseconds(2500), "3", "2500", "true"},
+      {"nor does it make the provider's own wait shorter", kOverloaded, 503, milliseconds(9000),
+       milliseconds(0), "9", "9000", "true"},
+      {"spread by ratelimitd", kRateLimited, 429, milliseconds(60'000), milliseconds(71'000), "71",
+       "71000", "true"},
+      {"later than any spread", kRateLimited, 429, milliseconds(60'000), milliseconds(73'000), "73",
+       "73000", "false"},
       {"admitted at once is still positive",
        kOverloaded,
        503,
@@ -122,6 +128,21 @@ TEST(RenderFailureTest, TellsWhenToTryAgain) {
     EXPECT_EQ(HeaderOf(reply, "x-should-retry"), c.should_retry);
     EXPECT_EQ(HeaderOf(reply, "x-candor-error"), RuleFor(c.kind).name);
   }
+}
+
+TEST(RenderFailureTest, WithSeveralTargetsTheFirstToBeAdmittedCounts) {
+  const std::vector<AttemptRecord> attempts(2);
+  Failure failure = MakeFailure(FailureKind::kRateLimited, 429);
+  failure.timing.retry_after = std::chrono::hours(3);
+  const ReplyContext context{.request_id = "req-1",
+                             .target = {},
+                             .attempts = attempts,
+                             .refused = kNoneRefused,
+                             .admitted_after = milliseconds(5000),
+                             .secrets = kNoSecrets};
+  const FailureReply reply = RenderFailure(failure, Endpoint::kChatCompletions, context);
+  EXPECT_EQ(HeaderOf(reply, "retry-after"), "5");
+  EXPECT_EQ(HeaderOf(reply, "x-should-retry"), "true");
 }
 
 TEST(RenderFailureTest, TheBodyIsTheOpenAiEnvelopeWithOurOwnTruthInside) {
