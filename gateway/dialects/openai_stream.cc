@@ -1,5 +1,6 @@
 #include "gateway/dialects/openai_stream.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,7 +16,6 @@ namespace {
 // The status line of a stream has said success.
 constexpr int kStreamStatus = 200;
 constexpr size_t kMaxStrayBytes = 64 * 1024;
-constexpr std::string_view kEndMarker = "data: [DONE]\n\n";
 
 // Streams are long and mostly uneventful: these look for a member's name without parsing. Inside a
 // JSON string the quotes would be escaped, so a hit is a name or a whole value.
@@ -47,28 +47,19 @@ bool HasOutput(const Json& delta) {
   return false;
 }
 
-struct ChoiceFacts {
-  bool has_choices = false;
-  bool has_output = false;
-  bool has_finish_reason = false;
-};
-
-ChoiceFacts ReadChoices(const Json& chunk) {
-  ChoiceFacts facts;
+// Whether a chunk carries output or a finish reason.
+bool HasBegun(const Json& chunk) {
   const auto choices = chunk.find("choices");
-  if (choices == chunk.end() || !choices->is_array()) return facts;
-  for (const Json& choice : *choices) {
-    if (!choice.is_object()) continue;
-    facts.has_choices = true;
+  if (choices == chunk.end() || !choices->is_array()) return false;
+  return std::any_of(choices->begin(), choices->end(), [](const Json& choice) {
+    if (!choice.is_object()) return false;
     const auto member = [&choice](const char* name) {
       const auto found = choice.find(name);
       return found == choice.end() ? Json() : *found;
     };
-    facts.has_finish_reason |= !IsEmptyJson(member("finish_reason"));
-    facts.has_output |=
-        HasOutput(member("delta")) || HasOutput(member("message")) || !IsEmptyJson(member("text"));
-  }
-  return facts;
+    return !IsEmptyJson(member("finish_reason")) || HasOutput(member("delta")) ||
+           HasOutput(member("message")) || !IsEmptyJson(member("text"));
+  });
 }
 
 Failure ClassifyStreamError(const ErrorBody& body) {
@@ -81,6 +72,12 @@ Failure ClassifyStreamError(const ErrorBody& body) {
 Failure ClassifyEvent(const SseEvent& event, ErrorBody body) {
   body.has_error |= event.name == "error";
   return ClassifyStreamError(body);
+}
+
+Failure BrokenOff() {
+  Failure failure = MalformedAnswer(kStreamStatus, "broke off");
+  failure.kind = FailureKind::kUpstreamInterrupted;
+  return failure;
 }
 
 bool IsJsonObject(std::string_view data) {
@@ -108,7 +105,7 @@ StreamStep OpenAiStreamReader::Finish() {
   is_at_end_ = true;
   const auto rest = events_.TakeRest();
   const bool goes_on = !rest || Take(*rest, step);
-  if (goes_on) EndWithoutMarker(step);
+  if (goes_on) step.failure = EndWithoutMarker();
   step.is_committed = is_committed_;
   return step;
 }
@@ -117,8 +114,7 @@ bool OpenAiStreamReader::Take(const SseEvent& event, StreamStep& step) {
   if (event.has_stray_line) return KeepStray(event, step);
   if (!event.has_data) {
     const bool is_comment = event.name.empty();
-    if (is_committed_ && is_comment) step.client_bytes += event.raw;
-    return true;
+    return !is_comment || Hold(event.raw, step);
   }
   if (IsEndMarker(event.data)) return TakeEndMarker(event, step);
   return is_committed_ ? TakeAfterCommit(event, step) : TakeBeforeCommit(event, step);
@@ -126,12 +122,18 @@ bool OpenAiStreamReader::Take(const SseEvent& event, StreamStep& step) {
 
 bool OpenAiStreamReader::TakeBeforeCommit(const SseEvent& event, StreamStep& step) {
   if (!TakeSuspicious(event, step)) return false;
-  held_ += event.raw;
   ++held_events_;
+  return Hold(event.raw, step);
+}
+
+// Passes `raw` on, behind what was held back, or holds it back, too.
+bool OpenAiStreamReader::Hold(std::string_view raw, StreamStep& step) {
   if (is_committed_) {
     step.client_bytes += std::exchange(held_, {});
+    step.client_bytes += raw;
     return true;
   }
+  held_ += raw;
   if (held_.size() <= kMaxHeldBytes && held_events_ <= kMaxHeldEvents) return true;
   step.failure = MalformedAnswer(kStreamStatus, "goes on and on without any output");
   return false;
@@ -141,14 +143,10 @@ bool OpenAiStreamReader::TakeAfterCommit(const SseEvent& event, StreamStep& step
   const std::string_view data = event.data;
   const bool is_plain_chunk = !is_at_end_ && event.name != "error" && IsJsonObject(data) &&
                               HasToken(data, "\"choices\"") && !HasToken(data, "\"error\"");
-  if (!is_plain_chunk) {
-    if (!TakeSuspicious(event, step)) return false;
-  } else {
-    const std::string_view finish_reason = ValueOf(data, "\"finish_reason\"");
-    const bool has_reason = finish_reason.starts_with('"');
-    const bool has_choice = !ValueOf(data, "\"choices\"").starts_with("[]");
-    if (has_choice) has_finish_reason_ = has_reason;
+  if (is_plain_chunk) {
     if (ValueOf(data, "\"usage\"").starts_with('{')) tokens_used_ = ReadOpenAiUsage(data);
+  } else if (!TakeSuspicious(event, step)) {
+    return false;
   }
   step.client_bytes += event.raw;
   return true;
@@ -164,6 +162,9 @@ bool OpenAiStreamReader::TakeSuspicious(const SseEvent& event, StreamStep& step)
       return true;
     }
     step.failure = ClassifyEvent(event, ReadErrorBody(event.data));
+    if (step.failure->kind != FailureKind::kUpstreamMalformed) return false;
+    step.failure =
+        is_at_end_ ? BrokenOff() : MalformedAnswer(kStreamStatus, "has an event that is no JSON");
     return false;
   }
   ErrorBody body = ReadErrorJson(*json);
@@ -171,9 +172,7 @@ bool OpenAiStreamReader::TakeSuspicious(const SseEvent& event, StreamStep& step)
     step.failure = ClassifyEvent(event, std::move(body));
     return false;
   }
-  const ChoiceFacts facts = ReadChoices(*json);
-  if (facts.has_choices) has_finish_reason_ = facts.has_finish_reason;
-  is_committed_ |= facts.has_output || facts.has_finish_reason;
+  is_committed_ |= HasBegun(*json);
   if (const int64_t tokens = ReadOpenAiUsage(event.data); tokens > 0) tokens_used_ = tokens;
   return true;
 }
@@ -198,20 +197,19 @@ bool OpenAiStreamReader::KeepStray(const SseEvent& event, StreamStep& step) {
 
 std::optional<Failure> OpenAiStreamReader::StrayFailure() const {
   if (Trim(stray_).empty()) return std::nullopt;
-  return ClassifyStreamError(ReadErrorBody(stray_));
+  const ErrorBody body = ReadErrorBody(stray_);
+  Failure failure = ClassifyStreamError(body);
+  const bool says_nothing =
+      failure.kind == FailureKind::kUpstreamMalformed && body.form == ErrorBody::Form::kText;
+  return says_nothing ? MalformedAnswer(kStreamStatus, "is no event stream") : failure;
 }
 
-void OpenAiStreamReader::EndWithoutMarker(StreamStep& step) {
-  step.failure = StrayFailure();
-  if (step.failure) return;
-  if (is_committed_ && has_finish_reason_) {
-    step.client_bytes += kEndMarker;
-    step.is_complete = true;
-    return;
-  }
-  const bool is_empty = !is_committed_ && held_events_ == 0;
-  step.failure = MalformedAnswer(kStreamStatus, is_empty ? "is empty" : "broke off");
-  if (!is_empty) step.failure->kind = FailureKind::kUpstreamInterrupted;
+Failure OpenAiStreamReader::EndWithoutMarker() const {
+  const bool has_begun = is_committed_ || held_events_ > 0;
+  const std::optional<Failure> stray = StrayFailure();
+  if (stray && (!has_begun || stray->kind != FailureKind::kUpstreamMalformed)) return *stray;
+  if (!has_begun) return MalformedAnswer(kStreamStatus, "is empty");
+  return BrokenOff();
 }
 
 }  // namespace gateway

@@ -1,16 +1,16 @@
 // Reads a stream of chat or text completion chunks and passes it to a client of the same dialect.
 //
-// Before the commit point events are held back; comments are dropped, since they carry nothing. A
-// chunk commits that carries output (text, reasoning, a tool call, a refusal) or a finish reason.
-// After it, events pass byte for byte, whole: half an event never reaches the client, so that an
-// error chunk can always follow. Events without data are dropped: clients fail to parse them.
+// Before the commit point events are held back. A chunk commits that carries output (text,
+// reasoning, a tool call, a refusal) or a finish reason. After it, events pass byte for byte,
+// whole: half an event never reaches the client, so that an error chunk can always follow. Events
+// with a name and no data are dropped: clients fail to parse them.
 //
 // A failure is an error in any shape at any place: an error chunk, also with `choices` beside it,
 // an event named "error", a bare JSON body between or in place of events, a finish reason "error".
 //
-// The end. `[DONE]` completes a stream. Some compatible servers close the connection without it: if
-// the last chunk with choices had a finish reason, the model itself said that it was done, so the
-// stream is complete and gets the marker from us; else it was interrupted.
+// Only `[DONE]` completes a stream. One that ends after a finish reason without it is interrupted
+// all the same: a relay that died looks just like that, and its usage or its error are missing. The
+// client has the finish reason and can tell that the text is whole.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,8 @@ class OpenAiStreamReader final : public StreamReader {
   bool TakeSuspicious(const SseEvent& event, StreamStep& step);
   bool TakeEndMarker(const SseEvent& event, StreamStep& step);
   bool KeepStray(const SseEvent& event, StreamStep& step);
-  void EndWithoutMarker(StreamStep& step);
+  bool Hold(std::string_view raw, StreamStep& step);
+  Failure EndWithoutMarker() const;
   std::optional<Failure> StrayFailure() const;
 
   SseReader events_;
@@ -53,7 +54,6 @@ class OpenAiStreamReader final : public StreamReader {
   int held_events_ = 0;
   bool is_at_end_ = false;  // the connection has ended: what is read now may be half an event
   bool is_committed_ = false;
-  bool has_finish_reason_ = false;  // of the last chunk with choices
   int64_t tokens_used_ = 0;
 };
 

@@ -90,9 +90,8 @@ TEST(OpenAiStreamTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
       {"tool call", Join({kRole, tool, kStop, kDone}), Join({kRole, tool, kStop, kDone}), 0},
       {"text completion", Join({completion, kDone}), Join({completion, kDone}), 0},
       {"only a finish reason", Join({kRole, kStop, kDone}), Join({kRole, kStop, kDone}), 0},
-      {"comments before the commit are dropped, later ones pass",
-       Join({": wait\n\n", kText, ": wait\n\n", kStop, kDone}),
-       Join({kText, ": wait\n\n", kStop, kDone}), 0},
+      {"comments", Join({": wait\n\n", kText, ": wait\n\n", kStop, kDone}),
+       Join({": wait\n\n", kText, ": wait\n\n", kStop, kDone}), 0},
       {"named events without data are dropped", Join({kText, "event: ping\n\n", kStop, kDone}),
        Join({kText, kStop, kDone}), 0},
       {"words that only look like errors",
@@ -100,13 +99,6 @@ TEST(OpenAiStreamTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
        Join({kText, quoted_words, exact_word, null_error, filtered, kStop, kDone}), 0},
       {"the same before the commit", Join({filtered, kStop, kDone}), Join({filtered, kStop, kDone}),
        0},
-      {"closed after a finish reason gets the marker", Join({kText, kStop}),
-       Join({kText, kStop, kDone}), 0},
-      {"also when the last empty line is missing",
-       Join({kText, std::string_view(kStop).substr(0, std::string_view(kStop).size() - 1)}),
-       Join({kText, kStop, kDone}), 0},
-      {"and after usage, too", Join({kText, kStop, kUsage}), Join({kText, kStop, kUsage, kDone}),
-       7},
       {"the marker without its empty line", Join({kText, kStop, "data: [DONE]"}),
        Join({kText, kStop, kDone}), 0},
       {"the marker with one line end", Join({kText, kStop, "data: [DONE]\n"}),
@@ -182,10 +174,13 @@ TEST(OpenAiStreamTest, AFailureIsSeenInEveryShapeAndPlace) {
       {"a role and the marker", Join({kRole, kDone}), kUpstreamMalformed, false, ""},
       {"only the marker", kDone, kUpstreamMalformed, false, ""},
       {"cut after text", Join({kText, kText}), kUpstreamInterrupted, true, Join({kText, kText})},
-      {"cut inside an event", Join({kText, "data: {\"choices\":[{\"del"}), kUpstreamMalformed, true,
-       kText},
-      {"one of two choices had ended", Join({kText, kStop, kText}), kUpstreamInterrupted, true,
-       Join({kText, kStop, kText})},
+      {"cut inside an event", Join({kText, "data: {\"choices\":[{\"del"}), kUpstreamInterrupted,
+       true, kText},
+      {"cut inside the first event", "data: {\"choices\":[{\"del", kUpstreamInterrupted, false, ""},
+      {"cut inside the marker", Join({kText, kStop, "data: [DON"}), kUpstreamInterrupted, true,
+       Join({kText, kStop})},
+      {"no marker after the finish reason", Join({kText, kStop, kUsage}), kUpstreamInterrupted,
+       true, Join({kText, kStop, kUsage})},
   };
   for (const BadCase& c : cases) {
     SCOPED_TRACE(c.name);
@@ -204,11 +199,10 @@ TEST(OpenAiStreamTest, AFailureIsSeenInEveryShapeAndPlace) {
 
 TEST(OpenAiStreamTest, EveryCutOfAGoodStreamIsSeen) {
   const std::string whole = Join({kRole, kText, kStop, kDone});
-  const size_t said_done = whole.size() - std::string_view(kDone).size();
-  for (size_t size = 0; size < said_done - 2; ++size) {
+  for (size_t size = 0; size < whole.size() - 2; ++size) {
     SCOPED_TRACE(size);
     const Result result = ReadStream({std::string_view(whole).substr(0, size)});
-    EXPECT_TRUE(result.failure);
+    ASSERT_TRUE(result.failure);
     EXPECT_EQ(result.client_bytes.find("[DONE]"), std::string::npos);
   }
 }
