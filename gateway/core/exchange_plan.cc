@@ -47,11 +47,7 @@ ExchangeAction ExchangePlan::OnVerdict(AdmissionVerdict verdict,
     is_degraded_ = true;
     return OnNobodyAsked(locally_refused);
   }
-  if (is_peeking_) {
-    FailAction fail{MostHopeful(failures_), std::nullopt};
-    fail.admitted_after = verdict.retry_after;
-    return fail;
-  }
+  if (is_peeking_) return FailAction{MostHopeful(failures_), EarliestAdmission(verdict)};
   return verdict.kind == AdmissionVerdict::Kind::kGranted ? OnGrant(std::move(verdict))
                                                           : OnRefusal(verdict);
 }
@@ -130,6 +126,22 @@ ExchangeAction ExchangePlan::OnNobodyAsked(const std::vector<RefusedTarget>& loc
   }
   if (!failures_.empty()) return FailAction{MostHopeful(failures_), earliest};
   return FailAction{NoProvider("No provider of this model can be asked right now."), earliest};
+}
+
+// The earliest moment at which a target of the route would be admitted and has not itself asked for
+// more time: a breaker that is still closed does not make a provider's Retry-After void.
+std::chrono::milliseconds ExchangePlan::EarliestAdmission(const AdmissionVerdict& verdict) const {
+  std::optional<std::chrono::milliseconds> earliest;
+  for (const common::Target& target : route_) {
+    const RefusedTarget* refused = FindRefused(verdict.refused, target);
+    auto wait = refused == nullptr ? std::chrono::milliseconds(0) : refused->retry_after;
+    for (const Failure& failure : failures_) {
+      if (failure.target == target)
+        wait = std::max(wait, failure.timing.retry_after.value_or(wait));
+    }
+    earliest = std::min(earliest.value_or(wait), wait);
+  }
+  return earliest.value_or(std::chrono::milliseconds(0));
 }
 
 ExchangeAction ExchangePlan::Conclude() {

@@ -69,6 +69,7 @@ class ExchangePlan {
   ExchangeAction OnRefusal(const AdmissionVerdict& verdict);
   ExchangeAction OnNobodyAsked(const std::vector<RefusedTarget>& locally_refused);
   ExchangeAction Conclude();
+  std::chrono::milliseconds EarliestAdmission(const AdmissionVerdict& verdict) const;
   void NoteRefused(const RefusedTarget& refused);
   bool HasUntried() const;
 

@@ -37,6 +37,8 @@ std::optional<milliseconds> DecideWait(const Failure& failure, int status,
   const std::optional<milliseconds> said = failure.timing.retry_after;
   std::optional<milliseconds> wait = context.admitted_after;
   if (!wait || (said && HasOneTarget(context))) wait = std::max(wait, said);
+  // Admitted now, and nobody asked for time: a wait is told only where there must be one.
+  if (wait == milliseconds(0)) wait = std::nullopt;
   if (!wait && (status == 429 || status == 503)) wait = kDefaultWait;
   if (wait) wait = std::clamp(*wait, milliseconds(1), kLongestWait);
   return wait;

@@ -275,7 +275,7 @@ void Exchange::ReportFailure(const Failure& failure) {
   AttemptReport report = NewReport(AttemptReport::Kind::kFailure);
   report.charge = ChargeFor(failure);
   report.http_status = failure.upstream_status;
-  report.provider_code = failure.code.empty() ? failure.type : failure.code;
+  report.provider_code = failure.provider_code;
   report.timing = failure.timing;
   if (token_.empty()) {
     admission_.known_refusals().LearnFailure(target_->target, failure, loop_.clock.Monotonic());

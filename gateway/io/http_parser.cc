@@ -16,6 +16,11 @@ constexpr uint64_t kMaxReservedBytes = 256 << 10;
 
 std::string_view View(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
+// Beast takes a coding it does not know for none, and would read the body as the next message.
+bool IsChunked(boost::beast::string_view transfer_encoding) {
+  return EqualsIgnoreCase(View(transfer_encoding), "chunked");
+}
+
 bool IsReadByGateway(std::string_view name) {
   static constexpr std::string_view kNames[] = {
       "authorization", "x-api-key",   "api-key",        "content-type",     "content-encoding",
@@ -59,13 +64,19 @@ void RequestParser::on_request_impl(http::verb, string_view method, string_view 
 }
 
 void RequestParser::on_field_impl(http::field field, string_view name, string_view value,
-                                  error_code&) {
+                                  error_code& error) {
   switch (field) {
     case http::field::host:
       has_host_ = true;
       return;
     case http::field::expect:
       expects_continue_ = EqualsIgnoreCase(View(value), "100-continue");
+      return;
+    case http::field::transfer_encoding:
+      if (has_transfer_encoding_ || http_minor_ == 0 || !IsChunked(value)) {
+        error = http::error::bad_transfer_encoding;
+      }
+      has_transfer_encoding_ = true;
       return;
     default:
       if (IsReadByGateway(View(name))) headers_.Add(View(name), View(value));
@@ -97,7 +108,12 @@ size_t ResponseParser::Feed(std::string_view bytes, std::string& body,
   return put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
 }
 
-void ResponseParser::on_field_impl(http::field, string_view name, string_view value, error_code&) {
+void ResponseParser::on_field_impl(http::field field, string_view name, string_view value,
+                                   error_code& error) {
+  if (field == http::field::transfer_encoding && !IsChunked(value)) {
+    error = http::error::bad_transfer_encoding;
+    return;
+  }
   if (status_ / 100 == 2 && !IsReadOfSuccess(View(name))) return;
   headers_.Add(View(name), View(value));
 }

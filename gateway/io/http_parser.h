@@ -13,7 +13,7 @@ namespace gateway {
 
 // A client's request. Beast refuses Transfer-Encoding beside Content-Length, bad chunk sizes,
 // control characters and obsolete line folding's excesses with an error of its own for each (RFC
-// 9112).
+// 9112); this refuses every transfer coding but one plain "chunked", and any in HTTP/1.0.
 class RequestParser final : public boost::beast::http::basic_parser<true> {
  public:
   RequestParser(int64_t max_header_bytes, int64_t max_body_bytes);
@@ -54,6 +54,7 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
   Headers headers_;
   std::string body_;
   bool has_host_ = false;
+  bool has_transfer_encoding_ = false;
   int http_minor_ = 1;
   bool expects_continue_ = false;
 };

@@ -118,10 +118,30 @@ TEST(ExchangePlanTest, TheMostHopefulFailureIsToldWithTheTimeOfTheWholeRoute) {
     const auto peek = Expect<AskAction>(plan.OnAttemptFailed(Failed(c.second), milliseconds(1)));
     EXPECT_EQ(peek.mode, AskMode::kPeek);
     EXPECT_EQ(peek.targets, (std::vector{kFirst, kSecond}));
-    const auto fail = Expect<FailAction>(plan.OnVerdict(Refused({}, milliseconds(700)), {}));
+    const auto fail = Expect<FailAction>(plan.OnVerdict(
+        Refused({{kFirst, "breaker", milliseconds(900)}, {kSecond, "backoff", milliseconds(700)}},
+                milliseconds(700)),
+        {}));
     EXPECT_EQ(fail.failure.kind, c.want);
     EXPECT_EQ(fail.admitted_after, milliseconds(700));
   }
+}
+
+TEST(ExchangePlanTest, AClosedBreakerDoesNotMakeAProvidersOwnWaitVoid) {
+  ExchangePlan plan({kFirst, kSecond}, OnUnreachable::kAllow);
+  plan.Start();
+  plan.OnVerdict(Granted(0), {});
+  Failure slow = Failed(FailureKind::kOverloaded);
+  slow.target = kFirst;
+  slow.timing.retry_after = milliseconds(9000);
+  plan.OnAttemptFailed(slow, milliseconds(1));
+  plan.OnVerdict(Granted(0), {});
+  Failure quick = Failed(FailureKind::kOverloaded);
+  quick.target = kSecond;
+  quick.timing.retry_after = milliseconds(7000);
+  plan.OnAttemptFailed(quick, milliseconds(1));
+  const auto fail = Expect<FailAction>(plan.OnVerdict(Granted(0), {}));
+  EXPECT_EQ(fail.admitted_after, milliseconds(7000));
 }
 
 TEST(ExchangePlanTest, AnAttemptedFailureOutranksARefusal) {
