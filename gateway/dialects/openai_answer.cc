@@ -32,6 +32,10 @@ enum class Member : uint8_t {
   kOutputTokens,
 };
 
+bool IsOutputMember(std::string_view name) {
+  return std::find(kOutputMembers.begin(), kOutputMembers.end(), name) != kOutputMembers.end();
+}
+
 bool IsEmptyValue(const JsonValue& value) {
   return value.type == JsonType::kNull || (value.type == JsonType::kString && value.text->empty());
 }
@@ -92,9 +96,14 @@ class AnswerReceiver final : public JsonReceiver {
     if (!is_object_) return AnswerVerdict::kForeign;
     if (has_error_) return AnswerVerdict::kError;
     if (!has_items_) return AnswerVerdict::kForeign;
-    const bool has_ended = has_finish_reason_ || has_output_tokens_;
+    const bool has_ended = has_telling_finish_reason_ || has_output_tokens_;
     return item_count_ > 0 && (has_output_ || has_ended) ? AnswerVerdict::kAnswer
                                                          : AnswerVerdict::kEmpty;
+  }
+
+  ChunkVerdict VerdictOfChunk() const {
+    if (!is_object_ || has_error_ || !has_items_) return ChunkVerdict::kOther;
+    return has_output_ || has_finish_reason_ ? ChunkVerdict::kOutput : ChunkVerdict::kSilent;
   }
 
  private:
@@ -109,7 +118,7 @@ class AnswerReceiver final : public JsonReceiver {
   }
 
   Member ItemMember(std::string_view key) const {
-    if (key == "message") return Member::kMessage;
+    if (key == "message" || key == "delta") return Member::kMessage;
     if (key == "finish_reason") return Member::kFinishReason;
     if (key == output_name_) return Member::kOutput;
     if (key == "error") return Member::kError;
@@ -165,7 +174,8 @@ class AnswerReceiver final : public JsonReceiver {
   void TakeFinishReason(const JsonValue& value) {
     if (value.type != JsonType::kString || value.text->empty()) return;
     has_error_ |= *value.text == "error";
-    has_finish_reason_ |= *value.text != "stop";
+    has_finish_reason_ = true;
+    has_telling_finish_reason_ |= *value.text != "stop";
   }
 
   // An array or object counts by what is inside it, so that an empty one is no output.
@@ -187,6 +197,7 @@ class AnswerReceiver final : public JsonReceiver {
   bool has_items_ = false;
   bool has_output_ = false;
   bool has_finish_reason_ = false;
+  bool has_telling_finish_reason_ = false;
   bool has_output_tokens_ = false;
   int64_t item_count_ = 0;
 };
@@ -224,10 +235,6 @@ class UsageReceiver final : public JsonReceiver {
 
 }  // namespace
 
-bool IsOutputMember(std::string_view name) {
-  return std::find(kOutputMembers.begin(), kOutputMembers.end(), name) != kOutputMembers.end();
-}
-
 AnswerVerdict JudgeOpenAiAnswer(Endpoint endpoint, std::string_view body) {
   AnswerReceiver receiver(endpoint);
   const JsonScanResult result = ScanJson(body, receiver);
@@ -235,6 +242,13 @@ AnswerVerdict JudgeOpenAiAnswer(Endpoint endpoint, std::string_view body) {
   if (result.status == Status::kInvalid) return AnswerVerdict::kNotJson;
   if (result.status == Status::kTooDeep) return AnswerVerdict::kForeign;
   return receiver.Verdict();
+}
+
+ChunkVerdict JudgeOpenAiChunk(std::string_view data) {
+  AnswerReceiver receiver(Endpoint::kChatCompletions);
+  const JsonScanResult result = ScanJson(data, receiver);
+  if (result.status != JsonScanResult::Status::kComplete) return ChunkVerdict::kOther;
+  return receiver.VerdictOfChunk();
 }
 
 int64_t ReadOpenAiUsage(std::string_view json) {

@@ -27,7 +27,13 @@ AnswerVerdict JudgeOpenAiAnswer(Endpoint endpoint, std::string_view body);
 // has none.
 int64_t ReadOpenAiUsage(std::string_view json);
 
-// Whether `name` is a member of a message or delta that carries output.
-bool IsOutputMember(std::string_view name);
+enum class ChunkVerdict : uint8_t {
+  kOutput,  // carries output or a finish reason
+  kSilent,  // a chunk of a stream that carries neither: a role, usage, a filter's result
+  kOther,   // an error, no JSON, or JSON of another shape
+};
+
+// For the data of one event of a stream of chat or text completions.
+ChunkVerdict JudgeOpenAiChunk(std::string_view data);
 
 }  // namespace gateway

@@ -1,13 +1,11 @@
 #include "gateway/dialects/openai_stream.h"
 
-#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "gateway/core/ascii.h"
 #include "gateway/core/error_body.h"
 #include "gateway/core/failure_classifier.h"
-#include "gateway/core/small_json.h"
 #include "gateway/dialects/openai_answer.h"
 
 namespace gateway {
@@ -34,44 +32,10 @@ std::string_view ValueOf(std::string_view json, std::string_view quoted) {
 
 bool IsEndMarker(std::string_view data) { return data.starts_with("[DONE]"); }
 
-bool IsEmptyJson(const Json& value) {
-  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty()) ||
-         (value.is_structured() && value.empty());
-}
-
-bool HasOutput(const Json& delta) {
-  if (!delta.is_object()) return false;
-  for (const auto& [name, value] : delta.items()) {
-    if (IsOutputMember(name) && !IsEmptyJson(value)) return true;
-  }
-  return false;
-}
-
-// Whether a chunk carries output or a finish reason.
-bool HasBegun(const Json& chunk) {
-  const auto choices = chunk.find("choices");
-  if (choices == chunk.end() || !choices->is_array()) return false;
-  return std::any_of(choices->begin(), choices->end(), [](const Json& choice) {
-    if (!choice.is_object()) return false;
-    const auto member = [&choice](const char* name) {
-      const auto found = choice.find(name);
-      return found == choice.end() ? Json() : *found;
-    };
-    return !IsEmptyJson(member("finish_reason")) || HasOutput(member("delta")) ||
-           HasOutput(member("message")) || !IsEmptyJson(member("text"));
-  });
-}
-
 Failure ClassifyStreamError(const ErrorBody& body) {
   // The stream's own headers were sent before the failure and say nothing about it. Without them
   // the body's moments have no clock to be compared with but the epoch, which makes them absurd.
   return ClassifyError(kStreamStatus, Headers(), body, common::WallTime());
-}
-
-// An event named "error" is one whatever it holds.
-Failure ClassifyEvent(const SseEvent& event, ErrorBody body) {
-  body.has_error |= event.name == "error";
-  return ClassifyStreamError(body);
 }
 
 Failure BrokenOff() {
@@ -80,8 +44,11 @@ Failure BrokenOff() {
   return failure;
 }
 
-bool IsJsonObject(std::string_view data) {
-  return data.starts_with('{') && Trim(data).ends_with('}');
+// A chunk that cannot be an error, by its looks.
+bool IsPlainChunk(const SseEvent& event) {
+  const std::string_view data = event.data;
+  return event.name != "error" && data.starts_with('{') && data.ends_with('}') &&
+         HasToken(data, "\"choices\"") && !HasToken(data, "\"error\"");
 }
 
 }  // namespace
@@ -114,20 +81,24 @@ bool OpenAiStreamReader::Take(const SseEvent& event, StreamStep& step) {
   if (event.has_stray_line) return KeepStray(event, step);
   if (!event.has_data) {
     const bool is_comment = event.name.empty();
-    return !is_comment || Hold(event.raw, step);
+    return !is_comment || PassOrHold(event.raw, step);
   }
   if (IsEndMarker(event.data)) return TakeEndMarker(event, step);
-  return is_committed_ ? TakeAfterCommit(event, step) : TakeBeforeCommit(event, step);
+  return TakeData(event, step);
 }
 
-bool OpenAiStreamReader::TakeBeforeCommit(const SseEvent& event, StreamStep& step) {
-  if (!TakeSuspicious(event, step)) return false;
-  ++held_events_;
-  return Hold(event.raw, step);
+bool OpenAiStreamReader::TakeData(const SseEvent& event, StreamStep& step) {
+  const bool is_plain = is_committed_ && !is_at_end_ && IsPlainChunk(event);
+  if (!is_plain && !Inspect(event, step)) return false;
+  if (ValueOf(event.data, "\"usage\"").starts_with('{')) {
+    tokens_used_ = ReadOpenAiUsage(event.data);
+  }
+  if (!is_committed_) ++held_events_;
+  return PassOrHold(event.raw, step);
 }
 
 // Passes `raw` on, behind what was held back, or holds it back, too.
-bool OpenAiStreamReader::Hold(std::string_view raw, StreamStep& step) {
+bool OpenAiStreamReader::PassOrHold(std::string_view raw, StreamStep& step) {
   if (is_committed_) {
     step.client_bytes += std::exchange(held_, {});
     step.client_bytes += raw;
@@ -139,42 +110,22 @@ bool OpenAiStreamReader::Hold(std::string_view raw, StreamStep& step) {
   return false;
 }
 
-bool OpenAiStreamReader::TakeAfterCommit(const SseEvent& event, StreamStep& step) {
-  const std::string_view data = event.data;
-  const bool is_plain_chunk = !is_at_end_ && event.name != "error" && IsJsonObject(data) &&
-                              HasToken(data, "\"choices\"") && !HasToken(data, "\"error\"");
-  if (is_plain_chunk) {
-    if (ValueOf(data, "\"usage\"").starts_with('{')) tokens_used_ = ReadOpenAiUsage(data);
-  } else if (!TakeSuspicious(event, step)) {
-    return false;
-  }
-  step.client_bytes += event.raw;
-  return true;
-}
-
 // Parses the event: it may fail, commit, or be harmless.
-bool OpenAiStreamReader::TakeSuspicious(const SseEvent& event, StreamStep& step) {
-  const auto json = event.data.size() <= kMaxErrorBytes ? ParseSmallJson(event.data) : std::nullopt;
-  if (!json) {
-    const bool is_huge_chunk = event.data.size() > kMaxErrorBytes && IsJsonObject(event.data);
-    if (is_huge_chunk && event.name != "error") {
-      is_committed_ = true;
-      return true;
-    }
-    step.failure = ClassifyEvent(event, ReadErrorBody(event.data));
-    if (step.failure->kind != FailureKind::kUpstreamMalformed) return false;
-    step.failure =
-        is_at_end_ ? BrokenOff() : MalformedAnswer(kStreamStatus, "has an event that is no JSON");
-    return false;
+bool OpenAiStreamReader::Inspect(const SseEvent& event, StreamStep& step) {
+  if (event.name != "error") {
+    const ChunkVerdict verdict = JudgeOpenAiChunk(event.data);
+    is_committed_ |= verdict == ChunkVerdict::kOutput;
+    if (verdict != ChunkVerdict::kOther) return true;
   }
-  ErrorBody body = ReadErrorJson(*json);
-  if (event.name == "error" || body.has_error || !json->is_object()) {
-    step.failure = ClassifyEvent(event, std::move(body));
-    return false;
-  }
-  is_committed_ |= HasBegun(*json);
-  if (const int64_t tokens = ReadOpenAiUsage(event.data); tokens > 0) tokens_used_ = tokens;
-  return true;
+  ErrorBody body = ReadErrorBody(event.data);
+  const bool is_json = body.form == ErrorBody::Form::kJson;
+  body.has_error |= event.name == "error";
+  if (is_json && !body.has_error && event.data.starts_with('{')) return true;
+  step.failure = ClassifyStreamError(body);
+  if (is_json || step.failure->kind != FailureKind::kUpstreamMalformed) return false;
+  step.failure =
+      is_at_end_ ? BrokenOff() : MalformedAnswer(kStreamStatus, "has an event that is no JSON");
+  return false;
 }
 
 bool OpenAiStreamReader::TakeEndMarker(const SseEvent& event, StreamStep& step) {

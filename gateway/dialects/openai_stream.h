@@ -39,12 +39,11 @@ class OpenAiStreamReader final : public StreamReader {
  private:
   // Each returns false when the stream has ended, well or badly.
   bool Take(const SseEvent& event, StreamStep& step);
-  bool TakeBeforeCommit(const SseEvent& event, StreamStep& step);
-  bool TakeAfterCommit(const SseEvent& event, StreamStep& step);
-  bool TakeSuspicious(const SseEvent& event, StreamStep& step);
+  bool TakeData(const SseEvent& event, StreamStep& step);
+  bool Inspect(const SseEvent& event, StreamStep& step);
   bool TakeEndMarker(const SseEvent& event, StreamStep& step);
   bool KeepStray(const SseEvent& event, StreamStep& step);
-  bool Hold(std::string_view raw, StreamStep& step);
+  bool PassOrHold(std::string_view raw, StreamStep& step);
   Failure EndWithoutMarker() const;
   std::optional<Failure> StrayFailure() const;
 
