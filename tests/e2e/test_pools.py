@@ -2,6 +2,7 @@
 before any byte of an answer."""
 
 import concurrent.futures
+import time
 
 import pytest
 
@@ -51,6 +52,16 @@ def test_a_connection_that_is_over_is_not_reused(pair, behaviour):
 
     assert pair.gateway.chat(route.model, stream=True).status == 200
     assert len(set(connections_of(route))) == 2
+
+
+def test_a_connection_that_the_provider_hung_up_while_idle_is_not_used(pair):
+    route = pair.solo()
+    route.first.next(afterwards="hang_up")
+    assert pair.gateway.chat(route.model).status == 200
+    time.sleep(0.1)
+
+    assert pair.gateway.chat(route.model).status == 200
+    assert [attempt.outcome for attempt in route.first.attempts()] == ["answered"] * 2
 
 
 def test_a_cancelled_answer_does_not_leak_into_the_next(pair):

@@ -62,6 +62,7 @@ def assert_told_in_stream(reply, kind, status, other_kind=None):
     assert {"message", "type", "param", "code"} <= set(error)
     assert error["status"] == status
     assert error["candor"]["kind"] in (kind, other_kind)
+    assert error["candor"]["attempts"][-1]["kind"] == error["candor"]["kind"]
     assert sum("error" in json.loads(event) for event in events) == 1
 
 

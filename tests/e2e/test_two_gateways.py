@@ -6,7 +6,11 @@ import time
 import pytest
 
 BREAKER = {"consecutive": 3, "lump": "1ms", "open": "1s", "probe_successes": 1}
-PAIR = {"gateways": 2, "ratelimitd_config": {"defaults": {"breaker": BREAKER}}}
+PAIR = {
+    "gateways": 2,
+    "gateway_config": {"threads": 2},
+    "ratelimitd_config": {"defaults": {"breaker": BREAKER}},
+}
 
 
 def in_parallel(count, call):

@@ -12,7 +12,7 @@ class ScriptError(ValueError):
 BEFORE_HEADERS = ("answer", "close", "reset", "stall")
 ENDS = ("finish", "close", "reset", "stall", "garbage")
 FRAMINGS = ("auto", "length", "chunked", "close")
-AFTERWARDS = ("keep", "close", "drop_next")
+AFTERWARDS = ("keep", "close", "hang_up", "drop_next")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Behaviour:
       end             "finish" (well framed, but early), "close", "reset", "stall", "garbage" (bytes
                       that break the framing)
       framing         "auto", "length", "chunked", "close" (the body ends with the connection)
-      afterwards      "keep" the connection, "close" it, or "drop_next": keep it, and close it
-                      without a byte when the next request arrives on it
+      afterwards      "keep" the connection, announce and "close" it, "hang_up" without having
+                      announced it, or "drop_next": close it without a byte when the next request
+                      arrives on it
     """
 
     status: int = 200

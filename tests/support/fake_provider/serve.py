@@ -50,9 +50,13 @@ class Provider:
             behaviour = self._scripts.next(call.provider, _path(request), call.model)
             acting = Acting(call, request, behaviour, attempt, outgoing)
             await _act_unless_peer_leaves(acting, incoming, attempt)
-            if behaviour.afterwards == "close" or request.header("connection").lower() == "close":
+            if behaviour.afterwards in ("close", "hang_up") or _wants_close(request):
                 return
             drop_next = behaviour.afterwards == "drop_next"
+
+
+def _wants_close(request):
+    return request.header("connection").lower() == "close"
 
 
 def _path(request):
