@@ -2,6 +2,7 @@
 before any byte of an answer."""
 
 import concurrent.futures
+import json
 import time
 
 import pytest
@@ -73,6 +74,21 @@ def test_a_cancelled_answer_does_not_leak_into_the_next(pair):
     reply = pair.gateway.chat(route.model)
 
     assert reply.json()["choices"][0]["message"]["content"] == "Honest answers travel"
+
+
+def test_bytes_behind_an_answer_never_reach_the_next_caller(pair):
+    route = pair.solo()
+    answer = json.dumps(pair.gateway.chat(route.model).json())
+    forged = answer.replace("Honest", "Forged")
+    unasked = f"HTTP/1.1 200 OK\r\ncontent-length: {len(forged)}\r\n\r\n{forged}"
+    headers = {"content-length": str(len(answer))}
+    route.first.next(headers=headers, body=answer + unasked, drip_bytes=len(answer))
+    assert pair.gateway.chat(route.model).status == 200
+
+    reply = pair.gateway.chat(route.model)
+
+    assert reply.status == 200, reply
+    assert b"Forged" not in reply.body
 
 
 @pytest.mark.parametrize("stream", [False, True])
