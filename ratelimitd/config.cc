@@ -128,6 +128,9 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
     ConfigObject object(root, "ratelimitd", environment, errors);
     object.ReadString("listen", config.listen);
     object.ReadString("admin", config.admin);
+    int64_t threads = config.threads;
+    object.ReadInt("threads", threads, {0, 256});
+    config.threads = static_cast<int>(threads);
     object.ReadDuration("drain", config.drain, {milliseconds(0), std::chrono::minutes(10)});
     auto level = static_cast<size_t>(config.log_level);
     object.ReadChoice("log_level", {"debug", "info", "warning", "error"}, level);
@@ -151,7 +154,8 @@ absl::StatusOr<Config> ReadConfig(const std::string& path) {
 
 bool NeedsRestart(const Config& current, const Config& next) {
   return current.listen != next.listen || current.admin != next.admin ||
-         current.store != next.store || current.log_level != next.log_level ||
+         current.threads != next.threads || current.store != next.store ||
+         current.log_level != next.log_level ||
          current.table.max_targets != next.table.max_targets ||
          current.table.max_reporters != next.table.max_reporters;
 }

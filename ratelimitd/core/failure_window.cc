@@ -16,7 +16,7 @@ int64_t IndexAt(MonotonicTime now, milliseconds width) { return now.time_since_e
 void FailureWindow::Add(Entry entry, MonotonicTime now, milliseconds window) {
   const int64_t index = IndexAt(now, BucketWidth(window, kBuckets));
   Bucket& bucket = buckets_[static_cast<size_t>(index % kBuckets)];
-  if (bucket.index != index) bucket = Bucket{.index = index};
+  if (bucket.index != index) bucket = Bucket{.index = index, .began = now};
   switch (entry) {
     case Entry::kAdmission:
       ++bucket.admissions;
@@ -45,11 +45,12 @@ WindowCounts FailureWindow::CountsAt(MonotonicTime now, milliseconds window) con
 double FailureWindow::AdmissionRateAt(MonotonicTime now, milliseconds window) const {
   const milliseconds width = BucketWidth(window, kBuckets);
   const int64_t newest = IndexAt(now, width);
-  int64_t oldest = newest;
+  MonotonicTime began = now;
   for (const Bucket& bucket : buckets_) {
-    if (bucket.index > newest - kBuckets) oldest = std::min(oldest, bucket.index);
+    if (bucket.index >= 0 && bucket.index > newest - kBuckets)
+      began = std::min(began, bucket.began);
   }
-  const double seconds = std::chrono::duration<double>(width * (newest - oldest + 1)).count();
+  const double seconds = std::max(1.0, std::chrono::duration<double>(now - began).count());
   return static_cast<double>(CountsAt(now, window).admissions) / seconds;
 }
 

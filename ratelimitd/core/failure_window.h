@@ -22,14 +22,15 @@ class FailureWindow {
 
   void Add(Entry entry, MonotonicTime now, milliseconds window);
   WindowCounts CountsAt(MonotonicTime now, milliseconds window) const;
-  // Admissions a second over the part of the window that has been watched (at least one bucket).
+  // Admissions a second over the part of the window that has been watched (at least one second).
   double AdmissionRateAt(MonotonicTime now, milliseconds window) const;
   void Clear() { *this = FailureWindow(); }
 
  private:
   static constexpr int kBuckets = 12;
   struct Bucket {
-    int64_t index = -1;  // which stretch of time since the clock's epoch; -1: empty
+    int64_t index = -1;   // which stretch of time since the clock's epoch; -1: empty
+    MonotonicTime began;  // its first entry
     uint32_t calls = 0;
     uint32_t failures = 0;
     uint32_t admissions = 0;

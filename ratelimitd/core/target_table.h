@@ -68,6 +68,8 @@ class TargetTable {
   // `life` distinguishes this process's tokens from those of earlier ones: draw it by chance.
   TargetTable(TableSettings settings, uint32_t life);
   ~TargetTable();
+  TargetTable(const TargetTable&) = delete;
+  TargetTable& operator=(const TargetTable&) = delete;
 
   // Answers an ask; `verdict` is overwritten, its memory reused.
   void Admit(const Ask& ask, const Moment& moment, Verdict& verdict);

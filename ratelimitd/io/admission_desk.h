@@ -50,7 +50,7 @@ class AdmissionDesk {
   grpc::Status Report(const pb::ReportRequest& request, pb::ReportResponse& response,
                       uint64_t& ticket);
 
-  bool IsDurable(uint64_t ticket) const { return table_.store().Durable() >= ticket; }
+  bool IsDurable(uint64_t ticket) const { return waiters_.IsDurable(ticket); }
   void WhenDurable(uint64_t ticket, DurableWaiters::Then then) {
     waiters_.When(ticket, std::move(then));
   }

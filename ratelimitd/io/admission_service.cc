@@ -7,7 +7,7 @@ namespace ratelimitd {
 
 using Async = candor::ratelimitd::v1::AdmissionService::AsyncService;
 
-void AdmissionService::Listen(grpc::ServerCompletionQueue& queue) {
+void AdmissionService::Listen(CallQueue& queue) {
   SessionCall::Listen(service_, queue, desk_, sessions_);
   UnaryCall<Async, pb::AdmitRequest, pb::AdmitResponse>::Listen(
       service_, &Async::RequestAdmit, queue,

@@ -1,10 +1,9 @@
 // AdmissionService on the server's completion queues.
 #pragma once
 
-#include <grpcpp/completion_queue.h>
-
 #include "candor/ratelimitd/v1/admission.grpc.pb.h"
 #include "ratelimitd/io/admission_desk.h"
+#include "ratelimitd/io/call_queue.h"
 #include "ratelimitd/io/session_call.h"
 
 namespace ratelimitd {
@@ -16,7 +15,7 @@ class AdmissionService {
 
   grpc::Service& service() { return service_; }
   // Takes calls on `queue` until the server shuts down. Call once per queue, after its start.
-  void Listen(grpc::ServerCompletionQueue& queue);
+  void Listen(CallQueue& queue);
   // Ends the sessions.
   void Drain() { sessions_.EndAll(); }
 

@@ -1,25 +1,39 @@
 #include "ratelimitd/io/durable_waiters.h"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
 namespace ratelimitd {
 
 void DurableWaiters::When(uint64_t ticket, Then then) {
+  Durability durability = Durability::kDurable;
   {
     const std::lock_guard lock(mutex_);
-    // The store raises Durable before it reports, so nobody is left waiting between the two.
-    if (store_.Durable() < ticket) {
-      waiting_.emplace(ticket, std::move(then));
-      return;
+    if (!IsDurable(ticket)) {
+      durability = Durability::kGivenUp;
+      if (!has_given_up_) {
+        waiting_.emplace(ticket, std::move(then));
+        return;
+      }
     }
   }
-  then(Durability::kDurable);
+  then(durability);
 }
 
-void DurableWaiters::OnDurable(uint64_t ticket) { Release(ticket, Durability::kDurable); }
+void DurableWaiters::OnDurable(uint64_t ticket) {
+  {
+    const std::lock_guard lock(mutex_);
+    durable_ = std::max(durable_.load(), ticket);
+  }
+  Release(ticket, Durability::kDurable);
+}
 
 void DurableWaiters::GiveUp() {
+  {
+    const std::lock_guard lock(mutex_);
+    has_given_up_ = true;
+  }
   Release(std::numeric_limits<uint64_t>::max(), Durability::kGivenUp);
 }
 

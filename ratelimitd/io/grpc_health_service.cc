@@ -62,7 +62,7 @@ GrpcHealthService::Status GrpcHealthService::StatusOf(const std::string& name) {
                                    : HealthCheckResponse::NOT_SERVING;
 }
 
-void GrpcHealthService::Listen(grpc::ServerCompletionQueue& queue) {
+void GrpcHealthService::Listen(CallQueue& queue) {
   UnaryCall<Async, HealthCheckRequest, HealthCheckResponse>::Listen(
       service_, &Async::RequestCheck, queue,
       [this](const auto& request, auto& response, const Finish& finish) {

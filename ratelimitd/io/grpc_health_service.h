@@ -2,7 +2,6 @@
 // means draining, or for a provider that nobody may ask it now; never that a store is down.
 #pragma once
 
-#include <grpcpp/completion_queue.h>
 #include <prometheus/gauge.h>
 
 #include <atomic>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "ratelimitd/io/call_queue.h"
 #include "ratelimitd/io/shared_table.h"
 #include "ratelimitd/io/watch_hub.h"
 
@@ -24,7 +24,7 @@ class GrpcHealthService {
                     prometheus::Gauge& watchers);
 
   grpc::Service& service() { return service_; }
-  void Listen(grpc::ServerCompletionQueue& queue);
+  void Listen(CallQueue& queue);
   // From now on "" and the services are not serving.
   void Drain() { is_draining_ = true; }
 

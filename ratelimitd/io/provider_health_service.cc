@@ -128,7 +128,7 @@ grpc::Status ProviderHealthService::Get(const pb::GetProviderRequest& request,
                       "nobody has asked for this provider or reported it yet");
 }
 
-void ProviderHealthService::Listen(grpc::ServerCompletionQueue& queue) {
+void ProviderHealthService::Listen(CallQueue& queue) {
   UnaryCall<Async, pb::ListProvidersRequest, pb::ListProvidersResponse>::Listen(
       service_, &Async::RequestListProviders, queue,
       [this](const auto& request, auto& response, const Finish& finish) {

@@ -1,12 +1,12 @@
 // ProviderHealthService on the server's completion queues.
 #pragma once
 
-#include <grpcpp/completion_queue.h>
 #include <prometheus/gauge.h>
 
 #include <memory>
 
 #include "candor/ratelimitd/v1/provider_health.grpc.pb.h"
+#include "ratelimitd/io/call_queue.h"
 #include "ratelimitd/io/provider_messages.h"
 #include "ratelimitd/io/shared_table.h"
 #include "ratelimitd/io/watch_hub.h"
@@ -23,7 +23,7 @@ class ProviderHealthService {
   ProviderHealthService(SharedTable& table, WatchHub& hub, prometheus::Gauge& watchers);
 
   grpc::Service& service() { return service_; }
-  void Listen(grpc::ServerCompletionQueue& queue);
+  void Listen(CallQueue& queue);
 
   grpc::Status List(const pb::ListProvidersRequest& request, pb::ListProvidersResponse& response);
   grpc::Status Get(const pb::GetProviderRequest& request, pb::GetProviderResponse& response);

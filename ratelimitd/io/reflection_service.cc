@@ -7,7 +7,7 @@
 
 #include <set>
 
-#include "ratelimitd/io/event.h"
+#include "ratelimitd/io/call_queue.h"
 
 namespace ratelimitd {
 namespace {
@@ -18,16 +18,15 @@ namespace protobuf = google::protobuf;
 template <typename Service, typename Request, typename Response>
 class ReflectionCall {
  public:
-  static void Listen(Service& service, grpc::ServerCompletionQueue& queue,
-                     const std::vector<std::string>& services) {
+  static void Listen(Service& service, CallQueue& queue, const std::vector<std::string>& services) {
     new ReflectionCall(service, queue, services);
   }
 
  private:
-  ReflectionCall(Service& service, grpc::ServerCompletionQueue& queue,
-                 const std::vector<std::string>& services)
-      : service_(service), queue_(queue), services_(services) {
-    service_.RequestServerReflectionInfo(&context_, &stream_, &queue_, &queue_, &on_start_);
+  ReflectionCall(Service& service, CallQueue& queue, const std::vector<std::string>& services)
+      : service_(service), hold_(queue), services_(services) {
+    service_.RequestServerReflectionInfo(&context_, &stream_, hold_.queue().get(),
+                                         hold_.queue().get(), &on_start_);
   }
 
   void OnStart(bool ok) {
@@ -35,7 +34,7 @@ class ReflectionCall {
       delete this;
       return;
     }
-    Listen(service_, queue_, services_);
+    Listen(service_, hold_.queue(), services_);
     stream_.Read(&request_, &on_read_);
   }
 
@@ -60,7 +59,7 @@ class ReflectionCall {
   void OnFinish(bool) { delete this; }
 
   Service& service_;
-  grpc::ServerCompletionQueue& queue_;
+  CallQueue::Hold hold_;
   const std::vector<std::string>& services_;
   grpc::ServerContext context_;
   Request request_;
@@ -125,7 +124,7 @@ void AnswerReflection(const Request& request, const std::vector<std::string>& se
   }
 }
 
-void ReflectionService::Listen(grpc::ServerCompletionQueue& queue) {
+void ReflectionService::Listen(CallQueue& queue) {
   namespace v1 = grpc::reflection::v1;
   namespace v1alpha = grpc::reflection::v1alpha;
   ReflectionCall<v1::ServerReflection::AsyncService, v1::ServerReflectionRequest,

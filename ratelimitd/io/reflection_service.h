@@ -2,13 +2,12 @@
 // queues: the packaged service would add polling threads.
 #pragma once
 
-#include <grpcpp/completion_queue.h>
-
 #include <string>
 #include <vector>
 
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
+#include "ratelimitd/io/call_queue.h"
 
 namespace ratelimitd {
 
@@ -25,7 +24,7 @@ class ReflectionService {
 
   grpc::Service& v1() { return v1_; }
   grpc::Service& v1alpha() { return v1alpha_; }
-  void Listen(grpc::ServerCompletionQueue& queue);
+  void Listen(CallQueue& queue);
 
  private:
   std::vector<std::string> services_;

@@ -4,7 +4,7 @@
 #include <grpcpp/server_builder.h>
 
 #include "common/concat.h"
-#include "ratelimitd/io/event.h"
+#include "ratelimitd/io/call_queue.h"
 
 namespace ratelimitd {
 namespace {
@@ -34,12 +34,6 @@ void Configure(grpc::ServerBuilder& builder) {
                              kShortestPingIntervalMs);
 }
 
-void Serve(grpc::ServerCompletionQueue& queue) {
-  void* tag = nullptr;
-  bool ok = false;
-  while (queue.Next(&tag, &ok)) static_cast<Event*>(tag)->Run(ok);
-}
-
 }  // namespace
 
 Server::Server(const ServerParts& parts)
@@ -63,7 +57,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& address
         &server->health_.service(), &server->reflection_.v1(), &server->reflection_.v1alpha()}) {
     builder.RegisterService(service);
   }
-  for (int i = 0; i < threads; ++i) server->queues_.push_back(builder.AddCompletionQueue());
+  for (int i = 0; i < threads; ++i)
+    server->queues_.push_back(std::make_unique<CallQueue>(builder.AddCompletionQueue()));
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
     return absl::UnavailableError(
@@ -77,20 +72,15 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& address
     server->provider_health_.Listen(*queue);
     server->health_.Listen(*queue);
     server->reflection_.Listen(*queue);
-    server->threads_.emplace_back([&queue = *queue] { Serve(queue); });
+    queue->Start();
   }
   return server;
 }
 
 Server::~Server() {
-  if (!threads_.empty()) Drain(milliseconds(0));
+  if (server_ != nullptr) Drain(milliseconds(0));
   parts_.table.OnVisibleChange([] {});
-  // A server that was not started has queues too, which must be emptied.
-  for (const auto& queue : queues_) {
-    queue->Shutdown();
-    if (threads_.empty()) Serve(*queue);
-  }
-  for (std::thread& thread : threads_) thread.join();
+  queues_.clear();
 }
 
 void Server::AnnounceDrain() {

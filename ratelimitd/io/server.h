@@ -1,5 +1,5 @@
-// The gRPC server: every service on the same completion queues, one thread each, as many as the
-// process has CPUs; nothing else polls.
+// The gRPC server: every service on the same few completion queues, one thread each; nothing else
+// polls, since a thread that polls may be woken for another's socket and has to pass it on.
 #pragma once
 
 #include <grpcpp/server.h>
@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -55,8 +54,7 @@ class Server {
   ReflectionService reflection_;
   std::string address_;
   std::unique_ptr<grpc::Server> server_;
-  std::vector<std::unique_ptr<grpc::ServerCompletionQueue>> queues_;
-  std::vector<std::thread> threads_;
+  std::vector<std::unique_ptr<CallQueue>> queues_;
 };
 
 }  // namespace ratelimitd

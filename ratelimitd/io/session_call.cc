@@ -41,23 +41,24 @@ void SessionList::EndAll() {
   for (const auto& session : open) session->Drain();
 }
 
-void SessionCall::Listen(Service& service, grpc::ServerCompletionQueue& queue, AdmissionDesk& desk,
+void SessionCall::Listen(Service& service, CallQueue& queue, AdmissionDesk& desk,
                          SessionList& sessions) {
   std::shared_ptr<SessionCall> call(new SessionCall(service, queue, desk, sessions));
   call->self_ = call;
-  service.RequestSession(&call->context_, &call->stream_, &queue, &queue, &call->on_start_);
+  service.RequestSession(&call->context_, &call->stream_, queue.get(), queue.get(),
+                         &call->on_start_);
 }
 
-SessionCall::SessionCall(Service& service, grpc::ServerCompletionQueue& queue, AdmissionDesk& desk,
+SessionCall::SessionCall(Service& service, CallQueue& queue, AdmissionDesk& desk,
                          SessionList& sessions)
-    : service_(service), queue_(queue), desk_(desk), sessions_(sessions) {}
+    : service_(service), hold_(queue), desk_(desk), sessions_(sessions) {}
 
 void SessionCall::OnStart(bool ok) {
   if (!ok) {
     self_.reset();
     return;
   }
-  Listen(service_, queue_, desk_, sessions_);
+  Listen(service_, hold_.queue(), desk_, sessions_);
   {
     const std::lock_guard lock(mutex_);
     ReadMore();
@@ -143,6 +144,7 @@ void SessionCall::AcknowledgeLater(std::vector<Acknowledgement> acks, uint64_t t
     const std::lock_guard lock(session->mutex_);
     --session->waiting_batches_;
     session->WriteSome();
+    session->FinishWhenWritten();
   });
 }
 
@@ -176,12 +178,15 @@ void SessionCall::EndWith(grpc::Status status) {
 
 void SessionCall::FinishWhenWritten() {
   if (!end_.has_value() || is_writing_ || is_finishing_) return;
+  // A gateway that has said its last word still gets its acknowledgements.
+  if (end_->ok() && waiting_batches_ > 0) return;
   is_finishing_ = true;
   stream_.Finish(*end_, &on_end_);
 }
 
 void SessionCall::Drain() {
   const std::lock_guard lock(mutex_);
+  if (end_.has_value() && end_->ok()) end_.reset();
   EndWith(DrainingError());
 }
 

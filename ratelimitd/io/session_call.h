@@ -16,7 +16,7 @@
 
 #include "candor/ratelimitd/v1/admission.grpc.pb.h"
 #include "ratelimitd/io/admission_desk.h"
-#include "ratelimitd/io/event.h"
+#include "ratelimitd/io/call_queue.h"
 
 namespace ratelimitd {
 
@@ -41,15 +41,14 @@ class SessionCall : public std::enable_shared_from_this<SessionCall> {
   using Service = candor::ratelimitd::v1::AdmissionService::AsyncService;
 
   // Takes sessions on `queue` until the server shuts down. All arguments must outlive that.
-  static void Listen(Service& service, grpc::ServerCompletionQueue& queue, AdmissionDesk& desk,
+  static void Listen(Service& service, CallQueue& queue, AdmissionDesk& desk,
                      SessionList& sessions);
 
   // Ends the session with UNAVAILABLE once what is to be sent is sent. From any thread.
   void Drain();
 
  private:
-  SessionCall(Service& service, grpc::ServerCompletionQueue& queue, AdmissionDesk& desk,
-              SessionList& sessions);
+  SessionCall(Service& service, CallQueue& queue, AdmissionDesk& desk, SessionList& sessions);
 
   void OnStart(bool ok);
   void OnRead(bool ok);
@@ -68,7 +67,7 @@ class SessionCall : public std::enable_shared_from_this<SessionCall> {
   bool IsOver() const { return has_ended_ && !is_reading_ && !is_writing_; }
 
   Service& service_;
-  grpc::ServerCompletionQueue& queue_;
+  CallQueue::Hold hold_;
   AdmissionDesk& desk_;
   SessionList& sessions_;
   grpc::ServerContext context_;

@@ -42,7 +42,6 @@ class SharedTable {
   }
 
   const common::Clock& clock() const { return clock_; }
-  const StateStore& store() const { return store_; }
 
  private:
   double NextChance();

@@ -7,7 +7,7 @@
 
 #include <functional>
 
-#include "ratelimitd/io/event.h"
+#include "ratelimitd/io/call_queue.h"
 
 namespace ratelimitd {
 
@@ -25,16 +25,15 @@ class UnaryCall {
                                           void*);
 
   // Takes calls until the server shuts down. `service` and `queue` must outlive that.
-  static void Listen(Service& service, RequestMethod method, grpc::ServerCompletionQueue& queue,
-                     Handler handler) {
+  static void Listen(Service& service, RequestMethod method, CallQueue& queue, Handler handler) {
     new UnaryCall(service, method, queue, std::move(handler));
   }
 
  private:
-  UnaryCall(Service& service, RequestMethod method, grpc::ServerCompletionQueue& queue,
-            Handler handler)
-      : service_(service), method_(method), queue_(queue), handler_(std::move(handler)) {
-    (service_.*method_)(&context_, &request_, &writer_, &queue_, &queue_, &on_request_);
+  UnaryCall(Service& service, RequestMethod method, CallQueue& queue, Handler handler)
+      : service_(service), method_(method), hold_(queue), handler_(std::move(handler)) {
+    (service_.*method_)(&context_, &request_, &writer_, hold_.queue().get(), hold_.queue().get(),
+                        &on_request_);
   }
 
   void OnRequest(bool ok) {
@@ -42,7 +41,7 @@ class UnaryCall {
       delete this;
       return;
     }
-    Listen(service_, method_, queue_, handler_);
+    Listen(service_, method_, hold_.queue(), handler_);
     handler_(request_, response_, [this](const grpc::Status& status) {
       if (status.ok()) {
         writer_.Finish(response_, status, &on_finish_);
@@ -56,7 +55,7 @@ class UnaryCall {
 
   Service& service_;
   RequestMethod method_;
-  grpc::ServerCompletionQueue& queue_;
+  CallQueue::Hold hold_;
   Handler handler_;
   grpc::ServerContext context_;
   Request request_;

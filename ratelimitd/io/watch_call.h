@@ -11,7 +11,7 @@
 #include <mutex>
 #include <utility>
 
-#include "ratelimitd/io/event.h"
+#include "ratelimitd/io/call_queue.h"
 #include "ratelimitd/io/rpc_error.h"
 #include "ratelimitd/io/watch_hub.h"
 
@@ -36,12 +36,12 @@ class WatchCall final : public Watcher,
     prometheus::Gauge& open_calls;
   };
 
-  static void Listen(const Method& method, grpc::ServerCompletionQueue& queue) {
+  static void Listen(const Method& method, CallQueue& queue) {
     std::shared_ptr<WatchCall> call(new WatchCall(method, queue));
     call->self_ = call;
     call->context_.AsyncNotifyWhenDone(&call->on_done_);
-    (method.service.*method.request)(&call->context_, &call->request_, &call->writer_, &queue,
-                                     &queue, &call->on_start_);
+    (method.service.*method.request)(&call->context_, &call->request_, &call->writer_, queue.get(),
+                                     queue.get(), &call->on_start_);
   }
 
   void OnTick(const WatchTick& tick) override {
@@ -61,15 +61,14 @@ class WatchCall final : public Watcher,
   void OnDrain() override { End(DrainingError()); }
 
  private:
-  WatchCall(const Method& method, grpc::ServerCompletionQueue& queue)
-      : method_(method), queue_(queue) {}
+  WatchCall(const Method& method, CallQueue& queue) : method_(method), hold_(queue) {}
 
   void OnStart(bool ok) {
     if (!ok) {
       self_.reset();
       return;
     }
-    Listen(method_, queue_);
+    Listen(method_, hold_.queue());
     method_.open_calls.Increment();
     {
       const std::lock_guard lock(mutex_);
@@ -127,7 +126,7 @@ class WatchCall final : public Watcher,
   }
 
   const Method method_;
-  grpc::ServerCompletionQueue& queue_;
+  CallQueue::Hold hold_;
   grpc::ServerContext context_;
   Request request_;
   grpc::ServerAsyncWriter<Response> writer_{&context_};

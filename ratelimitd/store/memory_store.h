@@ -10,7 +10,6 @@ class MemoryStore final : public StateStore {
   absl::StatusOr<std::vector<StoredRecord>> Load() override { return std::vector<StoredRecord>(); }
   void Start(StoreEvents) override {}
   uint64_t Put(std::vector<KeyRecord>, common::WallTime) override { return 0; }
-  uint64_t Durable() const override { return 0; }
   bool Flush(milliseconds) override { return true; }
 };
 

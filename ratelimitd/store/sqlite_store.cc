@@ -95,7 +95,7 @@ void SqliteStore::Run() {
     lock.unlock();
     Commit(std::move(batch), ticket);
     lock.lock();
-    if (durable_.load() < ticket) {
+    if (durable_ < ticket) {
       changed_.wait_for(lock, kRetryInterval, [this] { return is_stopping_; });
     }
   }
@@ -113,7 +113,7 @@ void SqliteStore::Commit(Pending batch, uint64_t ticket) {
   }
   {
     std::lock_guard lock(mutex_);
-    durable_.store(ticket);
+    durable_ = ticket;
   }
   changed_.notify_all();
   events_.on_durable(ticket);
@@ -128,7 +128,7 @@ void SqliteStore::PutBack(Pending batch) {
 bool SqliteStore::Flush(milliseconds timeout) {
   std::unique_lock lock(mutex_);
   const uint64_t wanted = last_ticket_;
-  return changed_.wait_for(lock, timeout, [&] { return durable_.load() >= wanted; });
+  return changed_.wait_for(lock, timeout, [&] { return durable_ >= wanted; });
 }
 
 }  // namespace ratelimitd

@@ -2,7 +2,6 @@
 // shares the next one.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -28,7 +27,6 @@ class SqliteStore final : public StateStore {
   absl::StatusOr<std::vector<StoredRecord>> Load() override;
   void Start(StoreEvents events) override;
   uint64_t Put(std::vector<KeyRecord> records, common::WallTime now) override;
-  uint64_t Durable() const override { return durable_.load(); }
   bool Flush(milliseconds timeout) override;
 
   // After Load: where the damaged file went; empty when it was sound.
@@ -48,12 +46,12 @@ class SqliteStore final : public StateStore {
   std::unique_ptr<HealthDatabase> database_;  // the writer's, once started
   std::string set_aside_;
   StoreEvents events_;
-  std::atomic<uint64_t> durable_ = 0;
 
   std::mutex mutex_;
   std::condition_variable changed_;
   Pending pending_;           // guarded by mutex_
   uint64_t last_ticket_ = 0;  // guarded by mutex_
+  uint64_t durable_ = 0;      // guarded by mutex_
   bool is_stopping_ = false;  // guarded by mutex_
   std::thread writer_;
 };

@@ -36,11 +36,9 @@ class StateStore {
   virtual void Start(StoreEvents events) = 0;
 
   // Takes records over, without waiting for I/O; of two puts of a key the later one wins. Returns
-  // the ticket under which they become durable; tickets rise.
+  // the ticket under which they become durable; tickets rise from 1. 0: there is nothing to wait
+  // for.
   virtual uint64_t Put(std::vector<KeyRecord> records, common::WallTime now) = 0;
-  // Everything up to this ticket is durable.
-  virtual uint64_t Durable() const = 0;
-
   // Waits until all that was put is durable. False: it did not become so in time.
   virtual bool Flush(milliseconds timeout) = 0;
 };

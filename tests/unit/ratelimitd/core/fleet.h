@@ -15,7 +15,8 @@ using namespace std::chrono_literals;
 
 class Fleet {
  public:
-  explicit Fleet(ratelimitd::TableSettings settings = {}) : table(std::move(settings), 7) {}
+  explicit Fleet(ratelimitd::TableSettings settings = {}, uint32_t life = 7)
+      : table(std::move(settings), life) {}
 
   ratelimitd::Moment Now() const { return {now, chance}; }
   void Wait(std::chrono::nanoseconds step) { now += step; }
@@ -32,7 +33,9 @@ class Fleet {
 
   ratelimitd::AttemptReport Draft(const ratelimitd::Verdict& grant, ratelimitd::OutcomeKind kind,
                                   std::string_view reporter = "gw") {
-    return {.reporter = reporter, .sequence_number = ++last_sequence, .token = grant.token,
+    return {.reporter = reporter,
+            .sequence_number = ++last_sequence,
+            .token = grant.token,
             .kind = kind};
   }
   ratelimitd::AckStatus Report(const ratelimitd::AttemptReport& report) {

@@ -1,0 +1,330 @@
+#include "ratelimitd/core/target_table.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/ratelimitd/core/fleet.h"
+
+namespace ratelimitd {
+namespace {
+
+using candor_test::Fleet;
+using namespace std::chrono_literals;
+
+constexpr TargetName kFirst{"azure", "gpt"};
+constexpr TargetName kSecond{"openai", "gpt"};
+
+TEST(TargetTableTest, GrantsTheFirstTargetThatMayBeAsked) {
+  Fleet fleet;
+  fleet.ReportLimit(fleet.Ask({kFirst}), 20s);
+  const Verdict verdict = fleet.Ask({kFirst, kSecond});
+  EXPECT_EQ(verdict.granted_index, 1);
+  ASSERT_EQ(verdict.decisions.size(), 2u);
+  EXPECT_EQ(verdict.decisions[0].reason, RefusalReason::kRateLimited);
+  EXPECT_GT(verdict.decisions[0].retry_after, 0s);
+  EXPECT_EQ(verdict.decisions[1].retry_after, 0s);
+  EXPECT_EQ(verdict.retry_after, 0s);
+}
+
+TEST(TargetTableTest, RefusalTellsWhenTheFirstOfAllWouldBeAdmitted) {
+  Fleet fleet;
+  fleet.ReportLimit(fleet.Ask({kFirst}), 60s);
+  fleet.ReportLimit(fleet.Ask({kSecond}), 20s);
+  const Verdict verdict = fleet.Ask({kFirst, kSecond});
+  EXPECT_EQ(verdict.granted_index, -1);
+  EXPECT_EQ(verdict.retry_after, 20s);
+  EXPECT_TRUE(verdict.token.empty());
+}
+
+TEST(TargetTableTest, PeekTellsTheSameAndLeavesNoTrace) {
+  Fleet fleet;
+  const Verdict peek = fleet.Peek();
+  EXPECT_EQ(peek.granted_index, 0);
+  EXPECT_TRUE(peek.token.empty());
+  EXPECT_EQ(fleet.table.Stats(fleet.Now()).targets, 0u);
+  fleet.TripAndHalfOpen();
+  EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
+  EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
+  EXPECT_EQ(fleet.Ask().decisions[0].decision, Decision::kAdmitProbe);
+  EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kReject);
+}
+
+TEST(TargetTableTest, AccountWideLimitHoldsForEveryModel) {
+  Fleet fleet;
+  auto report = fleet.Draft(fleet.Ask({kSecond}), OutcomeKind::kRateLimited);
+  report.retry_after = 20s;
+  report.limit_scope = LimitScope::kProvider;
+  fleet.Report(report);
+  EXPECT_EQ(fleet.Ask({{"openai", "other"}}).decisions[0].reason, RefusalReason::kRateLimited);
+  EXPECT_EQ(fleet.Ask({kFirst}).granted_index, 0);
+}
+
+TEST(TargetTableTest, UnreachableOpensTheProviderAndOtherFailuresTheTarget) {
+  Fleet unreachable;
+  for (int i = 0; i < 5; ++i) {
+    unreachable.Attempt(OutcomeKind::kUnreachable);
+    unreachable.Wait(200ms);
+  }
+  EXPECT_EQ(unreachable.ProviderState(), HealthState::kOpen);
+  EXPECT_EQ(unreachable.State(), HealthState::kHealthy);
+  EXPECT_EQ(unreachable.Ask({{"openai", "other"}}).granted_index, -1);
+  for (const OutcomeKind kind :
+       {OutcomeKind::kOverloaded, OutcomeKind::kUpstreamError, OutcomeKind::kTimeout,
+        OutcomeKind::kMalformed, OutcomeKind::kInterrupted}) {
+    SCOPED_TRACE(OutcomeName(kind));
+    Fleet failing;
+    for (int i = 0; i < 5; ++i) {
+      failing.Attempt(kind);
+      failing.Wait(200ms);
+    }
+    EXPECT_EQ(failing.State(), HealthState::kOpen);
+    EXPECT_EQ(failing.ProviderState(), HealthState::kHealthy);
+  }
+}
+
+TEST(TargetTableTest, OneHostWithBrokenEgressOpensNothingWhileAnotherLives) {
+  Fleet fleet;
+  fleet.table.BeginSession("a:0", "pod-a", fleet.now);
+  fleet.table.BeginSession("b:0", "pod-b", fleet.now);
+  for (int i = 0; i < 30; ++i) {
+    fleet.Attempt(OutcomeKind::kUnreachable, "a:0");
+    fleet.Wait(200ms);
+  }
+  EXPECT_EQ(fleet.ProviderState(), HealthState::kHealthy);
+  fleet.Attempt(OutcomeKind::kUnreachable, "b:0");
+  EXPECT_EQ(fleet.ProviderState(), HealthState::kOpen);
+}
+
+TEST(TargetTableTest, NeutralOutcomesNeverCount) {
+  for (const OutcomeKind kind : {OutcomeKind::kModelNotFound, OutcomeKind::kCallerError,
+                                 OutcomeKind::kCancelled, OutcomeKind::kNotSent}) {
+    Fleet fleet;
+    for (int i = 0; i < 100; ++i) {
+      fleet.Attempt(kind);
+      fleet.Wait(200ms);
+    }
+    EXPECT_EQ(fleet.State(), HealthState::kHealthy);
+    EXPECT_EQ(fleet.table.ViewOne(Fleet::kTarget, fleet.Now())->window.calls, 0);
+  }
+}
+
+TEST(TargetTableTest, LastResortProbesARouteThatIsOpenAltogether) {
+  Fleet fleet;
+  fleet.chance = 0.5;
+  fleet.Trip();
+  fleet.Wait(5s);
+  fleet.Attempt(OutcomeKind::kUpstreamError);
+  ASSERT_EQ(fleet.State(), HealthState::kOpen);
+  fleet.Wait(5s);
+  const Verdict with_other = fleet.Ask({kSecond, kFirst});
+  EXPECT_EQ(with_other.granted_index, 1) << "the other target may be asked";
+  const Verdict alone = fleet.Ask({kSecond});
+  EXPECT_EQ(alone.decisions[0].decision, Decision::kAdmitProbe);
+}
+
+TEST(TargetTableTest, LastResortDoesNotOverrideABackoff) {
+  Fleet fleet;
+  const Verdict before = fleet.Ask();
+  fleet.Trip();
+  fleet.ReportLimit(before, 60s);
+  fleet.Wait(10s);
+  EXPECT_EQ(fleet.Ask().decisions[0].reason, RefusalReason::kRateLimited);
+}
+
+TEST(TargetTableTest, SessionRenewsTheLeaseOfItsProbe) {
+  Fleet fleet;
+  fleet.TripAndHalfOpen();
+  fleet.table.BeginSession("gw", "", fleet.now);
+  std::vector<TargetName> targets = {Fleet::kTarget};
+  Verdict verdict;
+  fleet.table.Admit({.reporter = "gw",
+                     .lease_kind = LeaseKind::kSession,
+                     .targets = targets,
+                     .attempt_timeout = 10min},
+                    fleet.Now(), verdict);
+  EXPECT_EQ(verdict.lease, 30s);
+  fleet.Wait(5min);
+  EXPECT_EQ(fleet.Peek().decisions[0].reason, RefusalReason::kProbesBusy);
+  fleet.table.EndSession("gw", fleet.now);
+  fleet.Wait(29s);
+  EXPECT_EQ(fleet.Peek().decisions[0].reason, RefusalReason::kProbesBusy);
+  fleet.Wait(1s);
+  EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
+}
+
+TEST(TargetTableTest, ReportWithATokenOfAnotherLifeIsHarmless) {
+  Fleet old_life;
+  const Verdict grant = old_life.Ask();
+  Fleet fleet({}, 8);
+  fleet.Ask();
+  auto report = fleet.Draft(grant, OutcomeKind::kRateLimited);
+  report.retry_after = 20s;
+  EXPECT_EQ(fleet.Report(report), AckStatus::kStale) << "it names no target";
+  report.sequence_number = 100;
+  report.target = Fleet::kTarget;
+  EXPECT_EQ(fleet.Report(report), AckStatus::kApplied);
+  EXPECT_EQ(fleet.State(), HealthState::kBackingOff);
+}
+
+TEST(TargetTableTest, GarbageTokensAreStale) {
+  Fleet fleet;
+  for (const char* token :
+       {"x", "\x07\x00\x00\x00garbage", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+    AttemptReport report{.reporter = "gw", .token = token, .kind = OutcomeKind::kUpstreamError};
+    EXPECT_EQ(fleet.Report(report), AckStatus::kStale);
+  }
+}
+
+TEST(TargetTableTest, AttemptMadeWithoutAskingStillTeaches) {
+  Fleet fleet;
+  auto report = fleet.Draft({}, OutcomeKind::kRateLimited);
+  report.target = Fleet::kTarget;
+  report.retry_after = 60s;
+  report.age = 20s;
+  EXPECT_EQ(fleet.Report(report), AckStatus::kApplied);
+  EXPECT_EQ(fleet.Ask().retry_after, 40s);
+}
+
+TEST(TargetTableTest, ChangedCredentialLiftsAnAuthBlockAndTheSameDoesNot) {
+  Fleet fleet;
+  fleet.table.LearnCredential("openai", "aaaa", fleet.Now());
+  fleet.Attempt(OutcomeKind::kAuthFailed);
+  fleet.table.LearnCredential("openai", "aaaa", fleet.Now());
+  EXPECT_EQ(fleet.Ask().decisions[0].reason, RefusalReason::kAuthFailed);
+  fleet.table.LearnCredential("openai", "bbbb", fleet.Now());
+  EXPECT_EQ(fleet.Ask().granted_index, 0);
+}
+
+TEST(TargetTableTest, RelearnsFromGatewaysByMaximum) {
+  Fleet fleet;
+  const auto relearn = [&](RefusalReason reason, milliseconds remaining) {
+    fleet.table.Relearn("gw", {Fleet::kTarget, reason, remaining}, fleet.Now());
+  };
+  relearn(RefusalReason::kRateLimited, 30s);
+  relearn(RefusalReason::kRateLimited, 10s);
+  EXPECT_EQ(fleet.Ask().retry_after, 30s);
+  relearn(RefusalReason::kQuotaExhausted, 20min);
+  EXPECT_EQ(fleet.ProviderState(), HealthState::kBlocked);
+}
+
+TEST(TargetTableTest, GatewaysMemoryDoesNotOverrideWhatWasLearnedSince) {
+  Fleet fleet;
+  fleet.TripAndHalfOpen();
+  fleet.Attempt(OutcomeKind::kSuccess);
+  fleet.Attempt(OutcomeKind::kSuccess);
+  ASSERT_EQ(fleet.State(), HealthState::kRamping);
+  fleet.table.Relearn("gw", {Fleet::kTarget, RefusalReason::kBreakerOpen, 200s}, fleet.Now());
+  EXPECT_EQ(fleet.State(), HealthState::kRamping);
+}
+
+TEST(TargetTableTest, EveryStateSurvivesARestart) {
+  struct {
+    const char* name;
+    OutcomeKind kind;
+    int times;
+    HealthState want;
+    HealthState want_provider;
+  } cases[] = {
+      {"backoff", OutcomeKind::kRateLimited, 1, HealthState::kBackingOff, HealthState::kHealthy},
+      {"open", OutcomeKind::kTimeout, 5, HealthState::kOpen, HealthState::kHealthy},
+      {"unreachable", OutcomeKind::kUnreachable, 5, HealthState::kHealthy, HealthState::kOpen},
+      {"quota", OutcomeKind::kQuotaExhausted, 1, HealthState::kHealthy, HealthState::kBlocked},
+      {"auth", OutcomeKind::kAuthFailed, 1, HealthState::kHealthy, HealthState::kBlocked},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    Fleet fleet;
+    for (int i = 0; i < c.times; ++i) {
+      fleet.Wait(200ms);
+      fleet.Attempt(c.kind);
+    }
+    Fleet restarted;
+    restarted.Ask();
+    for (const KeyRecord& record : fleet.table.TakeConsequences(fleet.now)) {
+      restarted.table.Restore(record, 0ms, restarted.now);
+    }
+    EXPECT_EQ(restarted.State(), c.want);
+    EXPECT_EQ(restarted.ProviderState(), c.want_provider);
+    EXPECT_EQ(restarted.Ask().granted_index, -1);
+    EXPECT_LE(restarted.Ask().retry_after, fleet.Ask().retry_after + 1ms);
+  }
+}
+
+TEST(TargetTableTest, OnlyChangesAreConsequences) {
+  Fleet fleet;
+  fleet.Attempt(OutcomeKind::kSuccess);
+  fleet.Attempt(OutcomeKind::kUpstreamError);
+  EXPECT_TRUE(fleet.table.TakeConsequences(fleet.now).empty());
+  fleet.Attempt(OutcomeKind::kRateLimited);
+  EXPECT_EQ(fleet.table.TakeConsequences(fleet.now).size(), 1u);
+  EXPECT_TRUE(fleet.table.TakeConsequences(fleet.now).empty());
+}
+
+TEST(TargetTableTest, HistoryTellsTheLastSixteenTransitionsWithTheirTime) {
+  Fleet fleet;
+  for (int i = 0; i < 20; ++i) {
+    fleet.ReportLimit(fleet.Ask(), 1s);
+    fleet.Wait(10s);
+  }
+  const auto view = *fleet.table.ViewOne(Fleet::kTarget, fleet.Now());
+  ASSERT_EQ(view.history.size(), 16u);
+  const Transition& last = view.history.back();
+  EXPECT_EQ(last.from, HealthState::kBackingOff);
+  EXPECT_EQ(last.to, HealthState::kHealthy);
+  EXPECT_EQ(fleet.now - last.at, 9s) << "when its time was over, not when somebody looked";
+  EXPECT_EQ(view.history[14].reporter, "gw");
+}
+
+TEST(TargetTableTest, ChangesSinceAVersionAreOnlyThose) {
+  Fleet fleet;
+  fleet.Ask({kFirst});
+  fleet.Ask({kSecond});
+  fleet.table.ViewChangedSince(0, fleet.Now());
+  const uint64_t version = fleet.table.view_version();
+  EXPECT_TRUE(fleet.table.ViewChangedSince(version, fleet.Now()).empty());
+  fleet.ReportLimit(fleet.Ask({kFirst}), 5s);
+  const auto changed = fleet.table.ViewChangedSince(version, fleet.Now());
+  ASSERT_EQ(changed.size(), 1u);
+  EXPECT_EQ(changed[0].provider, "azure");
+  const uint64_t later = fleet.table.view_version();
+  fleet.Wait(10s);
+  EXPECT_EQ(fleet.table.ViewChangedSince(later, fleet.Now()).size(), 1u) << "time alone ends it";
+}
+
+TEST(TargetTableTest, ProviderIsAskableUnlessItOrAllItsTargetsRefuse) {
+  Fleet fleet;
+  EXPECT_FALSE(fleet.table.IsAskable("openai", fleet.Now()).has_value());
+  fleet.Trip();
+  EXPECT_EQ(fleet.table.IsAskable("openai", fleet.Now()), Askable::kNo);
+  fleet.Ask({{"openai", "other"}});
+  EXPECT_EQ(fleet.table.IsAskable("openai", fleet.Now()), Askable::kYes);
+}
+
+TEST(TargetTableTest, SettingsOfAProviderOverrideAndMayChange) {
+  TableSettings settings;
+  settings.providers["openai"].breaker.consecutive = 1;
+  Fleet fleet(settings);
+  fleet.Attempt(OutcomeKind::kTimeout);
+  EXPECT_EQ(fleet.State(), HealthState::kOpen);
+  settings.defaults.breaker.consecutive = 2;
+  fleet.table.Configure(settings);
+  fleet.Report(fleet.Ask({kFirst}), OutcomeKind::kTimeout);
+  EXPECT_EQ(fleet.Ask({kFirst}).granted_index, 0);
+  fleet.Wait(1s);
+  fleet.Report(fleet.Ask({kFirst}), OutcomeKind::kTimeout);
+  EXPECT_EQ(fleet.Ask({kFirst}).granted_index, -1);
+}
+
+TEST(TargetTableTest, TableFullOfFactsAdmitsNewTargetsWithoutRememberingThem) {
+  Fleet fleet({.max_targets = 4});
+  for (const char* model : {"a", "b", "c", "d"})
+    fleet.ReportLimit(fleet.Ask({{"openai", model}}), 60s);
+  const Verdict verdict = fleet.Ask({{"openai", "e"}});
+  EXPECT_EQ(verdict.granted_index, 0);
+  EXPECT_EQ(fleet.Report(verdict, OutcomeKind::kSuccess), AckStatus::kStale);
+  const TableStats stats = fleet.table.Stats(fleet.Now());
+  EXPECT_EQ(stats.targets, 4u);
+  EXPECT_EQ(stats.not_remembered, 1u);
+}
+
+}  // namespace
+}  // namespace ratelimitd
