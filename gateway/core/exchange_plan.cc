@@ -63,8 +63,13 @@ ExchangeAction ExchangePlan::OnAttemptFailed(Failure failure, std::chrono::milli
   return Conclude();
 }
 
-void ExchangePlan::OnAttemptAnswered(std::chrono::milliseconds duration) {
-  attempts_.push_back({route_[current_], std::nullopt, "", 0, duration});
+void ExchangePlan::OnAttemptAnswered(int upstream_status, std::chrono::milliseconds duration) {
+  attempts_.push_back({route_[current_], std::nullopt, "", upstream_status, duration});
+}
+
+void ExchangePlan::OnAnswerFailed(const Failure& failure, std::chrono::milliseconds duration) {
+  attempts_.back().failure = failure.kind;
+  attempts_.back().duration = duration;
 }
 
 const common::Target* ExchangePlan::last_target() const {

@@ -51,7 +51,9 @@ class ExchangePlan {
   // The attempt of the last AttemptAction failed before anything went to the client.
   ExchangeAction OnAttemptFailed(Failure failure, std::chrono::milliseconds duration);
   // The attempt has answered; only the trail is of interest from now on.
-  void OnAttemptAnswered(std::chrono::milliseconds duration);
+  void OnAttemptAnswered(int upstream_status, std::chrono::milliseconds duration);
+  // The answer broke off after it had begun.
+  void OnAnswerFailed(const Failure& failure, std::chrono::milliseconds duration);
 
   const std::vector<common::Target>& route() const { return route_; }
   const std::vector<AttemptRecord>& attempts() const { return attempts_; }

@@ -148,7 +148,7 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayWhole(const Dialect& dial
   ReportSuccess(AttemptReport::Kind::kSuccess);
   const milliseconds duration = attempt_->Elapsed();
   provider_time_ += duration;
-  plan_.OnAttemptAnswered(duration);
+  plan_.OnAttemptAnswered(attempt_->status(), duration);
   result_.status = attempt_->status();
   const std::string head =
       RenderHead(result_.status, "application/json", body.size(), &target_->target,
@@ -177,7 +177,7 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayStream(const Dialect& dia
       ReportSuccess(AttemptReport::Kind::kStreamStarted);
       const milliseconds duration = attempt_->Elapsed();
       provider_time_ += duration;
-      plan_.OnAttemptAnswered(duration);
+      plan_.OnAttemptAnswered(attempt_->status(), duration);
       result_.status = 200;
     }
     if (!step.client_bytes.empty() && step.is_committed) {
@@ -227,6 +227,7 @@ asio::awaitable<void> Exchange::FailStream(Failure failure) {
   failure.target = target_->target;
   failure.upstream_request_id = std::string(UpstreamRequestId(*attempt_));
   ReportFailure(failure);
+  plan_.OnAnswerFailed(failure, attempt_->Elapsed());
   attempt_ = nullptr;
   result_.failure = failure.kind;
   if (failure.kind == FailureKind::kClientCancelled) co_return;

@@ -144,6 +144,18 @@ TEST(ExchangePlanTest, AClosedBreakerDoesNotMakeAProvidersOwnWaitVoid) {
   EXPECT_EQ(fail.admitted_after, milliseconds(7000));
 }
 
+TEST(ExchangePlanTest, AnAnswerThatBreaksOffIsNoSuccessInTheTrail) {
+  ExchangePlan plan({kFirst}, OnUnreachable::kAllow);
+  plan.Start();
+  plan.OnVerdict(Granted(0), {});
+  plan.OnAttemptAnswered(200, milliseconds(5));
+  EXPECT_EQ(plan.attempts().back().failure, std::nullopt);
+  plan.OnAnswerFailed(Failed(FailureKind::kUpstreamInterrupted), milliseconds(9));
+  ASSERT_EQ(plan.attempts().size(), 1u);
+  EXPECT_EQ(plan.attempts().back().failure, FailureKind::kUpstreamInterrupted);
+  EXPECT_EQ(plan.attempts().back().upstream_status, 200);
+}
+
 TEST(ExchangePlanTest, AnAttemptedFailureOutranksARefusal) {
   ExchangePlan plan({kFirst, kSecond}, OnUnreachable::kAllow);
   plan.Start();
