@@ -163,14 +163,14 @@ bool Attempt::Feed(std::string_view bytes, std::string& body) {
           common::Concat("The provider's answer is not valid HTTP: ", error.message(), "."));
       return false;
     }
-    if (parser_->is_done() && parser_->status() / 100 == 1) {
-      if (++interim_responses_ > kMaxInterimResponses) {
-        failure_ = MakeFailure(FailureKind::kUpstreamMalformed,
-                               "The provider sent interim responses without end.");
-        return false;
-      }
-      parser_.emplace();
+    if (!parser_->is_done() || parser_->status() / 100 != 1) continue;
+    // 101 ends HTTP on this connection, which nobody asked for.
+    if (parser_->status() == 101 || ++interim_responses_ > kMaxInterimResponses) {
+      failure_ = MakeFailure(FailureKind::kUpstreamMalformed,
+                             "The provider sent an interim response instead of an answer.");
+      return false;
     }
+    parser_.emplace();
   }
   unparsed_.assign(bytes);
   return true;
@@ -186,7 +186,8 @@ void Attempt::NoteFirstOutput() {
 
 void Attempt::ReleaseConnection() {
   if (!lease_ || is_cancelled_) return;
-  if (parser_->is_done() && parser_->keep_alive() && unparsed_.empty()) {
+  const bool is_final = parser_ && parser_->status() >= 200;
+  if (is_final && parser_->is_done() && parser_->keep_alive() && unparsed_.empty()) {
     lease_.Release();
   } else {
     lease_ = {};

@@ -161,7 +161,7 @@ asio::awaitable<std::string_view> UpstreamConnection::ReadTls(error_code& error)
 }
 
 bool UpstreamConnection::IsUsable() {
-  if (is_closed_) return false;
+  if (is_closed_ || (tls_ && SSL_has_pending(tls_->native_handle()) != 0)) return false;
   char byte;
   const ssize_t count = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);

@@ -42,10 +42,8 @@ UpstreamLease UpstreamPool::TakeIdle() {
   while (!idle_.empty()) {
     std::unique_ptr<UpstreamConnection> connection = std::move(idle_.back());
     idle_.pop_back();
-    const bool is_warm = loop_.clock.Monotonic() - connection->idle_since() < kWarm;
-    if (is_warm || connection->IsUsable()) {
-      return UpstreamLease(shared_from_this(), std::move(connection));
-    }
+    // Also catches bytes behind a complete answer, which would pass for the next caller's.
+    if (connection->IsUsable()) return UpstreamLease(shared_from_this(), std::move(connection));
     --open_;
   }
   return {};

@@ -41,10 +41,6 @@ class UpstreamPool : public std::enable_shared_from_this<UpstreamPool> {
   // Idle connections are closed after this; providers commonly close theirs after 60 s and more.
   static constexpr std::chrono::seconds kMaxIdle{55};
 
-  // A connection given back so recently is not looked at before it is used again; if the provider
-  // has closed it all the same, the attempt's safe retry notices.
-  static constexpr std::chrono::milliseconds kWarm{100};
-
   // `tls` is null for a plain provider.
   UpstreamPool(EventLoop& loop, Resolver& resolver, const ProviderConfig& provider,
                std::shared_ptr<boost::asio::ssl::context> tls, size_t max_connections);
