@@ -264,15 +264,22 @@ std::vector<std::string> CollectSecrets(const std::vector<ProviderConfig>& provi
   return secrets;
 }
 
+void ReadAddress(ConfigObject& root, std::string_view key, std::string& address) {
+  root.ReadString(key, address);
+  const size_t colon = address.rfind(':');
+  uint32_t port = 0;
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port > 65535) {
+    root.Complain(key, "must be ADDRESS:PORT, for instance 0.0.0.0:8080");
+  }
+}
+
 void ReadRoot(const Reader& reader, const ConfigNode& node, Config& config) {
   ConfigObject root = reader.Open(node, "gateway configuration");
-  root.ReadString("listen", config.listen);
-  root.ReadString("admin", config.admin);
+  ReadAddress(root, "listen", config.listen);
+  ReadAddress(root, "admin", config.admin);
   root.ReadInt("threads", config.threads, {0, 256});
   root.ReadBool("access_log", config.access_log);
-  size_t level = 1;
-  root.ReadChoice("log_level", {"debug", "info", "warning", "error"}, level);
-  config.log_level = static_cast<common::LogLevel>(level);
   root.ReadDuration("max_client_wait", config.max_client_wait, kAnyWait);
   if (const auto child = root.Child("ratelimitd")) {
     ReadRatelimitd(reader, *child, config.ratelimitd);

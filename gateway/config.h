@@ -12,7 +12,6 @@
 
 #include "absl/status/statusor.h"
 #include "common/config_reader.h"
-#include "common/log.h"
 #include "gateway/core/exchange_plan.h"
 #include "gateway/core/routes.h"
 #include "gateway/dialects/dialect.h"
@@ -65,7 +64,6 @@ struct Config {
   std::string admin = "127.0.0.1:9090";
   int64_t threads = 0;  // 0: one per CPU of the cgroup
   bool access_log = true;
-  common::LogLevel log_level = common::LogLevel::kInfo;
   std::chrono::milliseconds max_client_wait{60'000};
   RatelimitdConfig ratelimitd;
   LimitsConfig limits;

@@ -118,6 +118,8 @@ asio::awaitable<bool> Session::ServeOne() {
   is_idle_ = true;
   const HeadResult head = co_await ReadHead();
   if (head == HeadResult::kClosed) co_return false;
+  const std::string_view own_id = parser_->headers().Get("x-request-id");
+  if (IsWellFormedRequestId(own_id)) request_id_ = own_id;
   Served served;
   if (head == HeadResult::kRead) {
     served = co_await Answer();
@@ -164,6 +166,7 @@ asio::awaitable<Session::HeadResult> Session::ReadHead() {
 
 void Session::BeginRequest() {
   is_idle_ = false;
+  config_ = services_.config;
   started_at_ = loop_.clock.Monotonic();
   head_failure_.reset();
   client_ = nullptr;
@@ -203,8 +206,6 @@ asio::awaitable<std::optional<Failure>> Session::ReadBody() {
 }
 
 asio::awaitable<Session::Served> Session::Answer() {
-  const std::string_view own_id = parser_->headers().Get("x-request-id");
-  if (IsWellFormedRequestId(own_id)) request_id_ = own_id;
   const std::optional<Endpoint> endpoint = EndpointOf(parser_->path());
   const bool is_models = IsModelsPath(parser_->path());
   if (!endpoint && !is_models) {

@@ -104,6 +104,8 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
       {"bad key hash", provider + model + "clients: [{name: c, key_sha256: abc}]\n", "sha256sum"},
       {"empty clients", provider + model + "clients: []\n", "leave the gateway open"},
       {"no models", provider, "models"},
+      {"listen without a port", provider + model + "listen: localhost\n", "ADDRESS:PORT"},
+      {"admin with a strange port", provider + model + "admin: 127.0.0.1:99999\n", "ADDRESS:PORT"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
