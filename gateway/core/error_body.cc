@@ -11,6 +11,7 @@ namespace gateway {
 namespace {
 
 constexpr size_t kMaxMessageBytes = 8 * 1024;
+constexpr size_t kMaxTextMessageBytes = 1024;
 constexpr size_t kMaxTextBytes = 32 * 1024;
 constexpr size_t kMaxObjectBytes = 32 * 1024;
 constexpr size_t kMaxItems = 64;
@@ -52,6 +53,14 @@ const std::string* FindText(const Json& object, std::string_view name) {
   const Json* member = Find(object, name);
   if (member == nullptr || !member->is_string()) return nullptr;
   return &member->get_ref<const std::string&>();
+}
+
+// At most `max_bytes` of `text`, and no word cut in two: half a credential is not recognised as
+// one.
+std::string Shorten(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return std::string(text);
+  const std::string_view begin = common::TruncateUtf8(text, max_bytes);
+  return std::string(begin.substr(0, begin.find_last_of(" \t\r\n") + 1));
 }
 
 bool Says(const Json& object, std::string_view name, std::string_view word) {
@@ -167,7 +176,7 @@ class LayerReader {
       if (const auto json = ParseSmallJson(inner)) ReadValue(*json, layer + 1);
     }
     if (message.empty()) return;
-    out_.message = common::TruncateUtf8(message, kMaxMessageBytes);
+    out_.message = Shorten(message, kMaxMessageBytes);
     if (out_.text.size() < kMaxTextBytes) {
       out_.text += Lower(std::string_view(message).substr(0, kMaxTextBytes));
       out_.text += '\n';
@@ -295,7 +304,7 @@ ErrorBody ReadErrorBody(std::string_view text) {
     body.message = PageTitle(trimmed);
   } else {
     body.form = ErrorBody::Form::kText;
-    body.message = common::TruncateUtf8(trimmed, 1024);
+    body.message = Shorten(trimmed, kMaxTextMessageBytes);
   }
   body.text = Lower(body.message);
   return body;

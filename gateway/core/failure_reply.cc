@@ -117,27 +117,33 @@ std::string MessageOf(const Failure& failure, const ReplyContext& context) {
   return common::Concat("The request failed: ", RuleFor(failure.kind).name, ".");
 }
 
-void ScrubStrings(Json& value, const std::vector<std::string>& secrets) {
-  if (value.is_string()) {
-    value = Scrub(value.get_ref<const std::string&>(), secrets);
-  } else if (value.is_structured()) {
-    for (Json& member : value) ScrubStrings(member, secrets);
+// Names of members are scrubbed as well: they are the provider's words, too.
+Json ScrubStrings(const Json& value, const std::vector<std::string>& secrets) {
+  if (value.is_string()) return Scrub(value.get_ref<const std::string&>(), secrets);
+  if (value.is_array()) {
+    Json items = Json::array();
+    for (const Json& item : value) items.push_back(ScrubStrings(item, secrets));
+    return items;
   }
+  if (!value.is_object()) return value;
+  Json members = Json::object();
+  for (const auto& [name, member] : value.items()) {
+    members[Scrub(name, secrets)] = ScrubStrings(member, secrets);
+  }
+  return members;
 }
 
 // The provider's own error object, scrubbed; null when there is none to keep.
 Json ProviderErrorObject(const Failure& failure, const ReplyContext& context) {
   if (failure.error_object.empty() || !MayKeepProviderWords(failure.kind)) return nullptr;
-  Json object = Json::parse(failure.error_object, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return nullptr;
-  ScrubStrings(object, context.secrets);
-  return object;
+  const Json object = Json::parse(failure.error_object, nullptr, /*allow_exceptions=*/false);
+  return object.is_object() ? ScrubStrings(object, context.secrets) : Json(nullptr);
 }
 
-Json ParamOf(const Failure& failure) {
+Json ParamOf(const Failure& failure, const ReplyContext& context) {
   if (failure.param.empty()) return nullptr;
-  Json param = Json::parse(failure.param, nullptr, /*allow_exceptions=*/false);
-  return param.is_discarded() ? Json(nullptr) : param;
+  const Json param = Json::parse(failure.param, nullptr, /*allow_exceptions=*/false);
+  return param.is_string() ? ScrubStrings(param, context.secrets) : Json(nullptr);
 }
 
 // The error object of the OpenAI dialect without `candor`. Clients need a text as `message` and
@@ -147,11 +153,12 @@ Json RenderOpenAiError(const Failure& failure, const ReplyContext& context) {
   const bool keeps_words = MayKeepProviderWords(failure.kind);
   const Json own = ProviderErrorObject(failure, context);
   const auto word = [&](const std::string& from_provider, std::string_view from_table) {
-    return keeps_words && !from_provider.empty() ? Json(from_provider) : Json(from_table);
+    return keeps_words && !from_provider.empty() ? Json(Scrub(from_provider, context.secrets))
+                                                 : Json(from_table);
   };
   Json error = {{"message", MessageOf(failure, context)},
                 {"type", word(failure.type, rule.type)},
-                {"param", ParamOf(failure)},
+                {"param", ParamOf(failure, context)},
                 {"code", word(failure.code, rule.code)}};
   if (own.is_null()) return error;
   for (const auto& [name, value] : own.items()) {
