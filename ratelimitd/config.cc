@@ -80,10 +80,18 @@ void ReadBlock(ConfigObject& object, BlockSettings& block) {
   if (block.quota_max < block.quota) object.Complain("quota_max", "must not be below quota");
 }
 
+void ReadLimits(ConfigObject& object, LimitSettings& limits) {
+  constexpr ConfigRange<int64_t> kPerMinute{0, 1'000'000'000'000};
+  object.ReadInt("requests_per_minute", limits.requests_per_minute, kPerMinute);
+  object.ReadInt("tokens_per_minute", limits.tokens_per_minute, kPerMinute);
+  object.ReadInt("concurrent", limits.concurrent, {0, 1'000'000});
+}
+
 void ReadHealth(SectionReader& reader, ConfigObject& object, HealthSettings& health) {
   reader.Section(object, "backoff", [&](ConfigObject& o) { ReadBackoff(o, health.backoff); });
   reader.Section(object, "breaker", [&](ConfigObject& o) { ReadBreaker(o, health.breaker); });
   reader.Section(object, "block", [&](ConfigObject& o) { ReadBlock(o, health.block); });
+  reader.Section(object, "limits", [&](ConfigObject& o) { ReadLimits(o, health.limits); });
 }
 
 void ReadStore(ConfigObject& object, StoreConfig& store) {

@@ -31,8 +31,10 @@ std::optional<uint64_t> TakeVarint(std::string_view& text) {
 std::string RenderToken(const AdmissionToken& token) {
   std::string text;
   for (int i = 0; i < kLifeBytes; ++i) text.push_back(static_cast<char>(token.life >> (8 * i)));
-  AppendVarint(token.target_id, text);
-  AppendVarint(token.order, text);
+  for (const uint64_t number :
+       {token.target_id, token.order, token.client_id, token.lease_id, token.cost_tokens}) {
+    AppendVarint(number, text);
+  }
   return text;
 }
 
@@ -43,11 +45,13 @@ std::optional<AdmissionToken> ParseToken(std::string_view text) {
     token.life |= static_cast<uint32_t>(static_cast<uint8_t>(text[i])) << (8 * i);
   }
   text.remove_prefix(kLifeBytes);
-  const auto target_id = TakeVarint(text);
-  const auto order = TakeVarint(text);
-  if (!target_id || !order || !text.empty()) return std::nullopt;
-  token.target_id = *target_id;
-  token.order = *order;
+  for (uint64_t* number :
+       {&token.target_id, &token.order, &token.client_id, &token.lease_id, &token.cost_tokens}) {
+    const auto value = TakeVarint(text);
+    if (!value) return std::nullopt;
+    *number = *value;
+  }
+  if (!text.empty()) return std::nullopt;
   return token;
 }
 

@@ -15,6 +15,10 @@ struct AdmissionToken {
   uint32_t life = 0;       // drawn at start: tokens of another life name nothing
   uint64_t target_id = 0;  // 0: the target was not remembered
   Order order = 0;
+  // Of an admission that took from limits; all 0 otherwise.
+  uint64_t client_id = 0;
+  uint64_t lease_id = 0;
+  uint64_t cost_tokens = 0;
 };
 
 std::string RenderToken(const AdmissionToken& token);

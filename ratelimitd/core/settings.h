@@ -49,6 +49,8 @@ struct LimitSettings {
   int64_t requests_per_minute = 0;
   int64_t tokens_per_minute = 0;
   int64_t concurrent = 0;
+
+  bool IsUnlimited() const { return *this == LimitSettings(); }
   bool operator==(const LimitSettings&) const = default;
 };
 
@@ -68,6 +70,8 @@ struct TableSettings {
   size_t max_targets = 20000;
   // Reporters whose sequence numbers are remembered; those with a session are never forgotten.
   size_t max_reporters = 4096;
+  // Clients whose limits are kept; further ones are not limited here.
+  size_t max_clients = 4096;
 
   const HealthSettings& For(std::string_view provider) const {
     const auto found = providers.find(provider);

@@ -30,6 +30,15 @@ MonotonicTime LeaseEnd(const BreakerSettings& settings, const Ask& ask, Monotoni
   return now + longest + settings.probe_lease;
 }
 
+// What an attempt used beyond its estimate. One that cannot have used any gives its estimate back.
+int64_t TokensBeyondEstimate(const AttemptReport& report, int64_t estimate) {
+  if (report.tokens_used > 0) return report.tokens_used - estimate;
+  const bool may_have_used = report.kind == OutcomeKind::kSuccess ||
+                             report.kind == OutcomeKind::kInterrupted ||
+                             report.kind == OutcomeKind::kCancelled;
+  return may_have_used ? 0 : -estimate;
+}
+
 // Both levels must admit; of two refusals the longer one is told.
 Breaker::View Both(const Breaker::View& provider, const Breaker::View& target) {
   if (provider.decision == Decision::kReject) {
@@ -51,6 +60,7 @@ struct TargetTable::Provider {
   const HealthSettings* settings = nullptr;
   Order order = 1;
   std::string credential_fingerprint;
+  Limits limits;
   NameMap<std::unique_ptr<Entry>> targets;
   uint64_t seen_version = 0;
   uint64_t view_version = 0;
@@ -66,6 +76,12 @@ struct TargetTable::Entry {
   std::list<Entry*>::iterator use;
   uint64_t seen_version = 0;
   uint64_t view_version = 0;
+};
+
+struct TargetTable::Client {
+  uint64_t id = 0;
+  LimitSettings settings;
+  Limits limits;
 };
 
 TargetTable::TargetTable(TableSettings settings, uint32_t life)
@@ -183,13 +199,82 @@ void TargetTable::MarkChanged(Provider& provider, Entry* target) {
   changed_.emplace(provider.name, target == nullptr ? std::string() : target->model);
 }
 
-Breaker::View TargetTable::Look(const Found& found, MonotonicTime now,
+Breaker::View TargetTable::Look(const Ask& ask, const Found& found, MonotonicTime now,
                                 Breaker::Resort resort) const {
   if (found.provider == nullptr) return {};
   const HealthSettings& settings = *found.provider->settings;
-  const Breaker::View provider = found.provider->health.Look(settings, now, resort);
-  if (found.target == nullptr) return provider;
-  return Both(provider, found.target->health.Look(settings, now, resort));
+  Breaker::View view = found.provider->health.Look(settings, now, resort);
+  if (!settings.limits.IsUnlimited()) {
+    view = Both(view, found.provider->limits.Look(settings.limits, ask.cost_tokens,
+                                                  RefusalReason::kLocalLimit, now));
+  }
+  if (found.target == nullptr) return view;
+  return Both(view, found.target->health.Look(settings, now, resort));
+}
+
+void TargetTable::LearnClientLimits(std::string_view name, const LimitSettings& limits,
+                                    MonotonicTime now) {
+  if (Client* known = FindClient(name)) {
+    known->settings = limits;
+    return;
+  }
+  if (limits.IsUnlimited()) return;
+  if (clients_.size() >= settings_.max_clients) {
+    absl::erase_if(clients_, [&](const auto& item) {
+      if (!item.second->limits.IsIdle(now)) return false;
+      clients_by_id_.erase(item.second->id);
+      return true;
+    });
+    if (clients_.size() >= settings_.max_clients) return;
+  }
+  auto client = std::make_unique<Client>();
+  client->id = ++last_id_;
+  client->settings = limits;
+  clients_by_id_[client->id] = client.get();
+  clients_.emplace(std::string(name), std::move(client));
+}
+
+TargetTable::Client* TargetTable::FindClient(std::string_view name) {
+  if (name.empty() || clients_.empty()) return nullptr;
+  const auto found = clients_.find(name);
+  return found == clients_.end() ? nullptr : found->second.get();
+}
+
+bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict) {
+  Client* client = FindClient(ask.client_name);
+  if (client == nullptr) return false;
+  const Breaker::View view = client->limits.Look(client->settings, ask.cost_tokens,
+                                                 RefusalReason::kClientLimit, moment.now);
+  if (view.decision != Decision::kReject) return false;
+  verdict.retry_after = SpreadWait(view.until, moment.now, moment.chance);
+  verdict.decisions.assign(ask.targets.size(),
+                           {Decision::kReject, view.reason, verdict.retry_after});
+  return true;
+}
+
+void TargetTable::TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id,
+                                 MonotonicTime now, AdmissionToken& token) {
+  Client* client = FindClient(ask.client_name);
+  const LimitSettings& limits = provider.settings->limits;
+  if (client == nullptr && limits.IsUnlimited()) return;
+  const Limits::Lease lease{.id = ++last_id_,
+                            .reporter_id = reporter_id,
+                            .until = LeaseEnd(provider.settings->breaker, ask, now)};
+  provider.limits.Take(limits, ask.cost_tokens, lease, now);
+  if (client != nullptr) client->limits.Take(client->settings, ask.cost_tokens, lease, now);
+  token.client_id = client == nullptr ? 0 : client->id;
+  token.lease_id = lease.id;
+  token.cost_tokens = static_cast<uint64_t>(ask.cost_tokens);
+}
+
+void TargetTable::SettleLimits(const AttemptReport& report, const AdmissionToken& token,
+                               Provider& provider, MonotonicTime now) {
+  if (token.lease_id == 0 || report.kind == OutcomeKind::kStreamStarted) return;
+  const int64_t more = TokensBeyondEstimate(report, static_cast<int64_t>(token.cost_tokens));
+  provider.limits.Settle(provider.settings->limits, token.lease_id, more, now);
+  const auto client = clients_by_id_.find(token.client_id);
+  if (client == clients_by_id_.end()) return;
+  client->second->limits.Settle(client->second->settings, token.lease_id, more, now);
 }
 
 void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) {
@@ -198,6 +283,7 @@ void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) 
   verdict.lease = milliseconds(0);
   verdict.retry_after = milliseconds(0);
   reporters_.Find(ask.reporter, moment.now);
+  if (RefuseByClientLimit(ask, moment, verdict)) return;
   if (GrantFirst(ask, moment, Breaker::Resort::kOrdinary, verdict)) return;
   if (GrantFirst(ask, moment, Breaker::Resort::kLast, verdict)) return;
   for (const TargetDecision& decision : verdict.decisions) {
@@ -214,7 +300,7 @@ bool TargetTable::GrantFirst(const Ask& ask, const Moment& moment, Breaker::Reso
     const Found found = Find(ask.targets[i]);
     if (found.provider != nullptr) Advance(*found.provider, moment);
     if (found.target != nullptr) Advance(*found.target, moment);
-    const Breaker::View view = Look(found, moment.now, resort);
+    const Breaker::View view = Look(ask, found, moment.now, resort);
     if (view.decision == Decision::kReject) {
       verdict.decisions.push_back(
           {view.decision, view.reason, SpreadWait(view.until, moment.now, moment.chance)});
@@ -252,7 +338,9 @@ void TargetTable::Grant(const Ask& ask, size_t index, const Found& known, Decisi
   found.target->health.Admit(*provider.settings, lease, provider.order);
   NoteVersion(provider);
   NoteVersion(*found.target);
-  verdict.token = RenderToken({.life = life_, .target_id = found.target->id, .order = lease.order});
+  AdmissionToken token{.life = life_, .target_id = found.target->id, .order = lease.order};
+  TakeFromLimits(ask, provider, lease.reporter_id, moment.now, token);
+  verdict.token = RenderToken(token);
 }
 
 AckStatus TargetTable::Report(const AttemptReport& report, const Moment& moment) {
@@ -277,25 +365,26 @@ std::optional<TargetTable::Resolved> TargetTable::Resolve(const AttemptReport& r
       .reporter = report.reporter,
       .http_status = report.http_status,
       .provider_code = report.provider_code};
-  resolved.found = FindByToken(report, resolved.evidence, moment.now);
+  FindByToken(report, moment.now, resolved);
   if (resolved.found.target == nullptr) return std::nullopt;
   return resolved;
 }
 
-TargetTable::Found TargetTable::FindByToken(const AttemptReport& report, Evidence& evidence,
-                                            MonotonicTime now) {
+void TargetTable::FindByToken(const AttemptReport& report, MonotonicTime now, Resolved& resolved) {
   if (!report.token.empty()) {
-    evidence.order = 0;
+    resolved.evidence.order = 0;
     const auto token = ParseToken(report.token);
     if (token && token->life == life_) {
+      resolved.token = *token;
       const auto known = targets_by_id_.find(token->target_id);
       if (known != targets_by_id_.end()) {
-        evidence.order = token->order;
-        return {&known->second->provider, known->second};
+        resolved.evidence.order = token->order;
+        resolved.found = {&known->second->provider, known->second};
+        return;
       }
     }
   }
-  return report.target ? FindOrMake(*report.target, now) : Found{};
+  if (report.target) resolved.found = FindOrMake(*report.target, now);
 }
 
 AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
@@ -304,6 +393,7 @@ AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
   Entry& target = *resolved.found.target;
   Advance(provider, moment);
   Advance(target, moment);
+  SettleLimits(report, resolved.token, provider, moment.now);
   const int quorum = QuorumFor(report, provider, moment.now);
   const HealthSettings& settings = *provider.settings;
   const Health::Effect on_target =
@@ -339,9 +429,13 @@ void TargetTable::EndSession(std::string_view reporter, MonotonicTime now) {
   for (auto& [name, provider] : providers_) {
     const MonotonicTime lease_end = now + provider->settings->breaker.probe_lease;
     provider->health.OnSessionEnded(ended, lease_end);
+    provider->limits.OnSessionEnded(ended, lease_end);
     for (auto& [model, target] : provider->targets) {
       target->health.OnSessionEnded(ended, lease_end);
     }
+  }
+  for (auto& [name, client] : clients_) {
+    client->limits.OnSessionEnded(ended, now + settings_.defaults.breaker.probe_lease);
   }
 }
 

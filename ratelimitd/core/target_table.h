@@ -18,6 +18,7 @@
 #include "ratelimitd/core/admission_token.h"
 #include "ratelimitd/core/attempt.h"
 #include "ratelimitd/core/health.h"
+#include "ratelimitd/core/limits.h"
 #include "ratelimitd/core/name_map.h"
 #include "ratelimitd/core/reporters.h"
 #include "ratelimitd/core/settings.h"
@@ -87,6 +88,9 @@ class TargetTable {
   void LearnCredential(std::string_view provider, std::string_view fingerprint,
                        const Moment& moment);
 
+  // The limits under which asks in the name of `client` stand from now on.
+  void LearnClientLimits(std::string_view client, const LimitSettings& limits, MonotonicTime now);
+
   // Records of the keys that changed since the last call; cheap when there are none.
   std::vector<KeyRecord> TakeConsequences(MonotonicTime now);
   // Puts back a record that is `age` old: deadlines keep their remaining time, never more.
@@ -110,6 +114,7 @@ class TargetTable {
  private:
   struct Provider;
   struct Entry;
+  struct Client;
   struct Found {
     Provider* provider = nullptr;  // null: not remembered
     Entry* target = nullptr;
@@ -117,6 +122,7 @@ class TargetTable {
   struct Resolved {
     Found found;
     Evidence evidence;
+    AdmissionToken token;  // its limits are to be settled
   };
 
   Provider* FindProvider(std::string_view name);
@@ -130,13 +136,20 @@ class TargetTable {
 
   void Advance(Provider& provider, const Moment& moment);
   void Advance(Entry& entry, const Moment& moment);
-  Breaker::View Look(const Found& found, MonotonicTime now, Breaker::Resort resort) const;
+  Breaker::View Look(const Ask& ask, const Found& found, MonotonicTime now,
+                     Breaker::Resort resort) const;
+  Client* FindClient(std::string_view name);
+  bool RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict);
+  void TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id, MonotonicTime now,
+                      AdmissionToken& token);
+  void SettleLimits(const AttemptReport& report, const AdmissionToken& token, Provider& provider,
+                    MonotonicTime now);
   bool GrantFirst(const Ask& ask, const Moment& moment, Breaker::Resort resort, Verdict& verdict);
   void Grant(const Ask& ask, size_t index, const Found& found, Decision decision,
              const Moment& moment, Verdict& verdict);
   std::optional<Resolved> Resolve(const AttemptReport& report, const Reporter* reporter,
                                   const Moment& moment);
-  Found FindByToken(const AttemptReport& report, Evidence& evidence, MonotonicTime now);
+  void FindByToken(const AttemptReport& report, MonotonicTime now, Resolved& resolved);
   AckStatus Apply(Resolved& resolved, const AttemptReport& report, const Moment& moment);
   int QuorumFor(const AttemptReport& report, const Provider& provider, MonotonicTime now) const;
   void MarkChanged(Provider& provider, Entry* target);
@@ -153,6 +166,8 @@ class TargetTable {
   Reporters reporters_;
   NameMap<std::unique_ptr<Provider>> providers_;
   absl::flat_hash_map<uint64_t, Entry*> targets_by_id_;
+  NameMap<std::unique_ptr<Client>> clients_;
+  absl::flat_hash_map<uint64_t, Client*> clients_by_id_;
   std::list<Entry*> by_use_;  // least recently asked first
   // What TakeConsequences will tell: names, since a key may be forgotten before.
   absl::flat_hash_set<std::pair<std::string, std::string>> changed_;

@@ -45,6 +45,9 @@ grpc::Status AdmissionDesk::BeginSession(const pb::SessionHello& hello) {
     for (const pb::KnownRefusal& refusal : hello.known_refusals()) {
       table.Relearn(hello.reporter(), ParseKnownRefusal(refusal), next_moment());
     }
+    for (const pb::ClientLimits& limits : hello.client_limits()) {
+      table.LearnClientLimits(limits.client_name(), ParseClientLimits(limits), next_moment().now);
+    }
     for (const pb::ProviderCredential& credential : hello.credentials()) {
       table.LearnCredential(credential.provider(), credential.fingerprint(), next_moment());
     }
@@ -104,6 +107,10 @@ grpc::Status AdmissionDesk::Admit(const pb::AdmitRequest& request, pb::AdmitResp
   std::vector<TargetName> names;
   Verdict verdict;
   table_.Update([&](TargetTable& table, auto next_moment) {
+    if (request.has_client_limits()) {
+      table.LearnClientLimits(request.ask().client_name(),
+                              ParseClientLimits(request.client_limits()), next_moment().now);
+    }
     const Ask ask = ParseAsk(request.ask(), request.reporter(), LeaseKind::kFixed, names);
     table.Admit(ask, next_moment(), verdict);
   });

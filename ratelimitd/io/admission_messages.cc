@@ -18,6 +18,8 @@ constexpr size_t kMaxReporterBytes = 128;
 constexpr size_t kMaxFingerprintBytes = 64;
 constexpr int64_t kDayMs = int64_t{24} * 3600 * 1000;
 constexpr int64_t kMaxTokens = 1'000'000'000;
+constexpr int64_t kMaxLimit = 1'000'000'000'000;
+constexpr int64_t kMaxConcurrent = 1'000'000;
 
 static_assert(static_cast<int>(OutcomeKind::kNotSent) == pb::OUTCOME_KIND_NOT_SENT);
 static_assert(static_cast<int>(OutcomeKind::kUnreachable) == pb::OUTCOME_KIND_UNREACHABLE);
@@ -53,6 +55,13 @@ grpc::Status CheckCredential(const pb::ProviderCredential& credential) {
     return Invalid("BAD_CREDENTIAL", "a credential needs a provider and a short fingerprint");
   }
   return grpc::Status::OK;
+}
+
+grpc::Status CheckClientLimits(const pb::ClientLimits& limits) {
+  if (!limits.client_name().empty() && limits.client_name().size() <= kMaxNameBytes) {
+    return grpc::Status::OK;
+  }
+  return Invalid("BAD_CLIENT_NAME", Concat("client_name must have 1 to ", kMaxNameBytes, " bytes"));
 }
 
 // The first complaint about the items of a list.
@@ -92,6 +101,7 @@ grpc::Status CheckHello(const pb::SessionHello& hello) {
                      CheckCount(hello.client_limits_size(), kMaxPerMessage, "client_limits"),
                      CheckCount(hello.credentials_size(), kMaxPerMessage, "credentials"),
                      CheckEach(hello.known_refusals(), check_refusal),
+                     CheckEach(hello.client_limits(), CheckClientLimits),
                      CheckEach(hello.credentials(), CheckCredential)});
 }
 
@@ -161,6 +171,12 @@ AttemptReport ParseReport(const pb::AttemptReport& message, std::string_view rep
         milliseconds(std::clamp(message.retry_after_ms(), -3650 * kDayMs, 3650 * kDayMs));
   }
   return report;
+}
+
+LimitSettings ParseClientLimits(const pb::ClientLimits& message) {
+  return {.requests_per_minute = std::clamp<int64_t>(message.requests_per_minute(), 0, kMaxLimit),
+          .tokens_per_minute = std::clamp<int64_t>(message.tokens_per_minute(), 0, kMaxLimit),
+          .concurrent = std::clamp<int64_t>(message.concurrent_requests(), 0, kMaxConcurrent)};
 }
 
 KnownRefusal ParseKnownRefusal(const pb::KnownRefusal& message) {

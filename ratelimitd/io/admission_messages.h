@@ -24,6 +24,7 @@ grpc::Status CheckReport(const pb::AttemptReport& report);
 Ask ParseAsk(const pb::Ask& message, std::string_view reporter, LeaseKind lease_kind,
              std::vector<TargetName>& names);
 AttemptReport ParseReport(const pb::AttemptReport& message, std::string_view reporter);
+LimitSettings ParseClientLimits(const pb::ClientLimits& message);
 KnownRefusal ParseKnownRefusal(const pb::KnownRefusal& message);
 
 void BuildVerdict(const Verdict& verdict, uint64_t correlation_id, pb::Verdict& message);

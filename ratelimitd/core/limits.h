@@ -1,0 +1,46 @@
+// The limits of one client or provider: requests and tokens a minute, and requests at the same
+// time, as leases that a report ends and that run out by themselves. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/container/flat_hash_map.h"
+#include "ratelimitd/core/breaker.h"
+#include "ratelimitd/core/gcra.h"
+#include "ratelimitd/core/settings.h"
+
+namespace ratelimitd {
+
+class Limits {
+ public:
+  struct Lease {
+    uint64_t id = 0;  // 0: none is needed
+    uint64_t reporter_id = 0;
+    MonotonicTime until{};
+  };
+
+  // `reason` is what a refusal gives.
+  Breaker::View Look(const LimitSettings& settings, int64_t cost_tokens, RefusalReason reason,
+                     MonotonicTime now);
+  // Commits an admission.
+  void Take(const LimitSettings& settings, int64_t cost_tokens, const Lease& lease,
+            MonotonicTime now);
+  // The attempt is over: ends its lease and corrects the estimate by `more_tokens` (may be
+  // negative).
+  void Settle(const LimitSettings& settings, uint64_t lease_id, int64_t more_tokens,
+              MonotonicTime now);
+  void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);
+  bool IsIdle(MonotonicTime now) const;
+
+ private:
+  struct Permit {
+    uint64_t reporter_id = 0;
+    MonotonicTime until;
+  };
+
+  Gcra requests_;
+  Gcra tokens_;
+  absl::flat_hash_map<uint64_t, Permit> permits_;  // at most the limit of concurrent requests
+};
+
+}  // namespace ratelimitd
