@@ -62,6 +62,16 @@ def test_ratelimitd_drains_and_the_gateway_goes_on(programs):
     assert pair.gateway.admin("/readyz").status == 200, "ready depends on nobody else"
 
 
+def test_ratelimitd_is_not_ready_before_it_refuses(programs):
+    ratelimitd = programs.ratelimitd({"drain": "1s"})
+    ratelimitd.send(signal.SIGTERM)
+
+    wait_until(lambda: ratelimitd.admin("/readyz").status == 503, "it is not ready")
+    assert ratelimitd.admin("/healthz").status == 200
+    assert ratelimitd.call("ProviderHealthService/ListProviders", {}) == {}, "it still answers"
+    assert ratelimitd.wait_for_exit() == 0
+
+
 def test_second_signal_ends_at_once(programs):
     pair = Pair(programs, routes=1)
     route = pair.solo()

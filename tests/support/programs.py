@@ -173,6 +173,7 @@ class Ratelimitd(Service):
             "listen": "127.0.0.1:0",
             "admin": "127.0.0.1:0",
             "store": {"kind": "memory"},
+            "drain": "100ms",
             **(config or {}),
         }
         super().__init__(name, ratelimitd_binary(), config, directory)
