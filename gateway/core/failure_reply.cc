@@ -168,11 +168,6 @@ Json RenderOpenAiError(const Failure& failure, const ReplyContext& context) {
   return error;
 }
 
-std::string_view AnthropicType(const Failure& failure) {
-  // What the caller did wrong is told by status in that dialect.
-  return RuleFor(failure.kind).anthropic_type;
-}
-
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', /*ensure_ascii=*/false, Json::error_handler_t::replace);
 }
@@ -182,7 +177,7 @@ Json RenderAnthropicEnvelope(const Failure& failure, const RetryAdvice& advice,
                              const ReplyContext& context) {
   return {{"type", "error"},
           {"error",
-           {{"type", AnthropicType(failure)},
+           {{"type", RuleFor(failure.kind).anthropic_type},
             {"message", MessageOf(failure, context)},
             {"candor", RenderCandor(failure, advice, context)}}},
           {"request_id", context.request_id}};

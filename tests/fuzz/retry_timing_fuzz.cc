@@ -3,6 +3,7 @@
 #include <string>
 
 #include "gateway/core/retry_timing.h"
+#include "gateway/core/time_text.h"
 #include "tests/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
