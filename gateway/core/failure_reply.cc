@@ -44,11 +44,11 @@ std::optional<milliseconds> DecideWait(const Failure& failure, int status,
   return wait;
 }
 
-// ratelimitd spreads waits by up to a fifth, so that callers do not come back all at once; that
-// alone does not make a wait too long.
+// So that callers do not come back all at once, ratelimitd lengthens a provider's wait by up to a
+// fifth and spreads its verdicts over a second; that alone does not make a wait too long.
 bool IsWorthWaiting(milliseconds wait, const Failure& failure, milliseconds longest) {
   const bool was_worth = failure.timing.retry_after && *failure.timing.retry_after <= longest;
-  return wait <= (was_worth ? longest + longest / 5 : longest);
+  return wait <= (was_worth ? longest + longest / 5 + std::chrono::seconds(1) : longest);
 }
 
 // P3: a retryable 429 or 503 always has a wait; what is not worth retrying never has one, since
