@@ -39,8 +39,8 @@ def test_swallowed_429_stays_429_with_timing(pair, dialect, stream):
 
     assert reply.status == 429, reply
     assert reply.kind() == "rate_limited"
-    # At least what the provider asked for, at most its jitter of 20 % more.
-    assert 19_500 <= reply.wait_ms() <= 24_000
+    # At least what the provider asked for; at most its jitter of 20 % and a second of spread more.
+    assert 19_500 <= reply.wait_ms() <= 25_100
     assert reply.header("x-should-retry") == "true"
     error = reply.error()
     assert error["code"] in ("rate_limit_exceeded", "429")

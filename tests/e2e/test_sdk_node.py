@@ -111,7 +111,7 @@ def test_does_not_sleep_for_days(pair, sdk):
 @pytest.mark.parametrize("end", ["close", "finish"])
 def test_a_stream_that_breaks_raises(pair, sdk, end):
     route = pair.solo()
-    route.first.next(cut_after_events=3, end=end)
+    route.first.next(cut_after_events=3, end=end, chunk_delay_ms=30)
 
     raised = sdk("stream", route)["raised"]
 

@@ -143,7 +143,7 @@ def test_does_not_wait_in_process_for_hours(pair, sdk):
 @pytest.mark.parametrize("end", ["close", "reset", "finish", "garbage"])
 def test_a_stream_that_breaks_raises(pair, sdk, end):
     route = pair.solo()
-    route.first.next(cut_after_events=3, end=end)
+    route.first.next(cut_after_events=3, end=end, chunk_delay_ms=30)
 
     with pytest.raises(openai.APIError) as caught:
         text_of(open_stream(sdk(), route))
