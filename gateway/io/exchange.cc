@@ -167,11 +167,13 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayStream(const Dialect& dia
     piece.clear();
     std::optional<Failure> failure = co_await attempt_->ReadBody(piece);
     StreamStep step;
-    if (failure) {
-      step.failure = std::move(failure);
-    } else {
-      step = piece.empty() ? reader->Finish() : reader->Feed(piece);
+    if (!piece.empty()) {
+      step = reader->Feed(piece);
+    } else if (!failure) {
+      step = reader->Finish();
     }
+    // What came before the break still counts: it may hold the end, or a better reason.
+    if (failure && !step.failure && !step.is_complete) step.failure = std::move(failure);
     if (step.is_committed && !has_head_gone_) {
       attempt_->NoteFirstOutput();
       ReportSuccess(AttemptReport::Kind::kStreamStarted);
