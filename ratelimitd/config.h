@@ -21,7 +21,7 @@ struct StoreConfig {
 struct Config {
   std::string listen = "127.0.0.1:50051";
   std::string admin = "127.0.0.1:9091";
-  int threads = 0;  // that serve gRPC; 0: one for every four CPUs
+  int threads = 0;                               // that serve gRPC; 0: one for every four CPUs
   milliseconds drain = std::chrono::seconds(2);  // between not ready and the end of sessions
   common::LogLevel log_level = common::LogLevel::kInfo;
   StoreConfig store;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,9 +34,10 @@ class Fleet {
 
   ratelimitd::AttemptReport Draft(const ratelimitd::Verdict& grant, ratelimitd::OutcomeKind kind,
                                   std::string_view reporter = "gw") {
+    tokens.push_back(grant.token);
     return {.reporter = reporter,
             .sequence_number = ++last_sequence,
-            .token = grant.token,
+            .token = tokens.back(),
             .kind = kind};
   }
   ratelimitd::AckStatus Report(const ratelimitd::AttemptReport& report) {
@@ -79,6 +81,7 @@ class Fleet {
   ratelimitd::MonotonicTime now{std::chrono::hours(1)};
   double chance = 0;
   uint64_t last_sequence = 0;
+  std::deque<std::string> tokens;  // a report only refers to its token
 };
 
 }  // namespace candor_test

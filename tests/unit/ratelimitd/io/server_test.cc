@@ -4,7 +4,6 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
-
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "ratelimitd/store/memory_store.h"
