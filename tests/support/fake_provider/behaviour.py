@@ -70,9 +70,6 @@ class Behaviour:
         pairs = self.headers.items() if isinstance(self.headers, dict) else self.headers
         return [(str(name), str(value)) for name, value in pairs]
 
-    def is_healthy(self):
-        return self == Behaviour()
-
 
 HEALTHY = Behaviour()
 

@@ -1,0 +1,52 @@
+"""Limits configured in ratelimitd for a provider: all gateways together stay below them."""
+
+from support.programs import wait_until
+from support.stack import Pair
+
+LIMITS = {
+    "first-0": {"requests_per_minute": 3},
+    "first-1": {"requests_per_minute": 3},
+    "first-2": {"concurrent": 1},
+}
+
+
+def start(programs):
+    providers = [{"name": name, "limits": limits} for name, limits in LIMITS.items()]
+    return Pair(programs, gateways=2, routes=3, ratelimitd_config={"providers": providers})
+
+
+def test_requests_per_minute_hold_for_all_gateways_together(programs):
+    pair = start(programs)
+    route = pair.solo()
+    replies = [pair.gateways[number % 2].chat(route.model) for number in range(5)]
+
+    assert [reply.status for reply in replies] == [200, 200, 200, 503, 503]
+    refused = replies[3]
+    assert refused.kind() == "no_provider_available"
+    assert refused.error()["candor"]["targets"][0]["reason"] == "limit"
+    # Three a minute: one more every 20 s, and a second of spread.
+    assert 15_000 <= refused.wait_ms() <= 22_000
+    assert route.first.attempt_count() == 3
+
+
+def test_a_route_goes_on_with_the_next_target(programs):
+    pair = start(programs)
+    pair.solo()
+    route = pair.duo()
+    replies = [pair.gateway.chat(route.model) for _ in range(4)]
+
+    assert {reply.status for reply in replies} == {200}
+    assert f"{route.first.name}:refused(limit):" in replies[3].header("x-candor-attempts")
+    assert route.attempt_counts() == [3, 1]
+
+
+def test_concurrent_requests(programs):
+    pair = start(programs)
+    pair.solo(), pair.solo()
+    route = pair.solo()
+    route.first.next(chunks=1000, chunk_delay_ms=20)
+    with pair.gateways[0].open_chat_stream(route.model) as stream:
+        stream.read_until(b"Honest")
+        assert pair.gateways[1].chat(route.model).kind() == "no_provider_available"
+
+    wait_until(lambda: pair.gateways[1].chat(route.model).status == 200, "the place is free again")
