@@ -161,10 +161,11 @@ AdmissionVerdict ToVerdict(const pb::Verdict& from, const std::vector<common::Ta
 }
 
 void FillReport(const AttemptReport& report, milliseconds age, pb::AttemptReport& out) {
-  if (report.token.empty()) {
+  if (!report.token.empty()) out.set_token(report.token);
+  // A token from before a restart of ratelimitd names no target, and a failure must not be lost.
+  const bool is_failure = report.kind == AttemptReport::Kind::kFailure;
+  if (!report.target.provider.empty() && (report.token.empty() || is_failure)) {
     FillTarget(report.target, *out.mutable_target());
-  } else {
-    out.set_token(report.token);
   }
   out.set_kind(KindOf(report));
   out.set_age_ms(age.count());
