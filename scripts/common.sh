@@ -34,14 +34,15 @@ as_root() {
   fi
 }
 
-# Boost 1.81 or newer; Debian 12 has an older one under the plain name.
-boost_package() {
-  if grep -qs 'VERSION_CODENAME=bookworm' /etc/os-release; then
-    echo libboost1.81-dev
-  else
-    echo libboost-dev
-  fi
-}
+# Packages that the two systems name differently. Boost is 1.81 or newer, which is not what the plain
+# name means on Debian 12.
+if grep -qs 'VERSION_CODENAME=bookworm' /etc/os-release; then
+  build_packages+=(libboost1.81-dev)
+  test_packages+=(clang libclang-rt-14-dev)
+else
+  build_packages+=(libboost-dev)
+  test_packages+=(clang libclang-rt-18-dev)
+fi
 
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
@@ -107,18 +108,18 @@ prepare_clients() {
 }
 
 prepare_run() {
-  install_packages "${build_packages[@]}" "$(boost_package)" "${run_packages[@]}"
+  install_packages "${build_packages[@]}" "${run_packages[@]}"
   prepare_grpcurl
 }
 
 prepare_test() {
-  install_packages "${build_packages[@]}" "$(boost_package)" "${run_packages[@]}" "${test_packages[@]}"
+  install_packages "${build_packages[@]}" "${run_packages[@]}" "${test_packages[@]}"
   prepare_grpcurl
   prepare_clients
 }
 
 prepare_bench() {
-  install_packages "${build_packages[@]}" "$(boost_package)" "${run_packages[@]}" "${bench_packages[@]}"
+  install_packages "${build_packages[@]}" "${run_packages[@]}" "${bench_packages[@]}"
 }
 
 # build PRESET [TARGET...]
