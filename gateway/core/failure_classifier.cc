@@ -183,6 +183,7 @@ Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
   failure.is_permanent = IsPermanent(failure.kind, status, body);
   failure.message = MessageFor(status, body);
   failure.provider_code = body.code.empty() ? body.type : body.code;
+  failure.has_unknown_code = HasUnknownCode(body);
   failure.error_object = body.openai_error;
   // A type that is a URI is an RFC 9457 problem's, no word that clients know.
   if (!body.type.empty() && !Contains(body.type, ":")) {

@@ -453,10 +453,20 @@ std::optional<FailureKind> FindWord(const ErrorBody& body, Strength strength) {
   }
   return std::nullopt;
 }
+
+// A number is a status or a provider's own numbering, no word.
+bool HasUnknownCode(const ErrorBody& body) {
+  if (body.code.empty() || std::all_of(body.code.begin(), body.code.end(), IsDigit)) return false;
+  const std::string code = NormalizeWord(body.code);
+  return std::none_of(std::begin(kWords), std::end(kWords),
+                      [&](const WordRule& rule) { return IsSameWord(rule.word, code); });
+}
+
 bool HasWord(const ErrorBody& body, std::string_view readable) {
   return std::any_of(body.words.begin(), body.words.end(),
                      [&](const std::string& word) { return IsSameWord(readable, word); });
 }
+
 StatusGroup GroupOf(int status) {
   if (status < 300) return kUnderSuccess;
   if (status == 401 || status == 402 || status == 403) return kUnderDenied;
@@ -464,6 +474,7 @@ StatusGroup GroupOf(int status) {
   if (status >= 500 || status == 408 || status == 424 || status == 499) return kUnderServer;
   return kUnderBad;
 }
+
 std::optional<FailureKind> FindWording(std::string_view text, StatusGroup group) {
   for (const WordingRule& rule : kWordings) {
     if ((rule.groups & group) == 0 || !Contains(text, rule.phrase)) continue;
@@ -471,6 +482,7 @@ std::optional<FailureKind> FindWording(std::string_view text, StatusGroup group)
   }
   return std::nullopt;
 }
+
 std::optional<int> FindStatus(std::string_view text) {
   for (const std::string_view phrase :
        {"error code", "status code", "statuscode", "with status", "http status", "'code'"}) {

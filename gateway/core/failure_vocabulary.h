@@ -23,6 +23,9 @@ enum class Strength : uint8_t {
 // What the innermost word of `strength` means; nothing when no word of that strength is known.
 std::optional<FailureKind> FindWord(const ErrorBody& body, Strength strength);
 
+// Whether the error's own code is a word that none of the tables knows.
+bool HasUnknownCode(const ErrorBody& body);
+
 // Whether `readable`, in lower case with '_' between its parts, is one of the words.
 bool HasWord(const ErrorBody& body, std::string_view readable);
 

@@ -40,6 +40,8 @@ struct Failure {
   std::string error_object;
   // What the provider called it, in whatever dialect, for logs and reports; may be empty.
   std::string provider_code;
+  // No table knows the provider's code: the status class has decided, and the code is counted.
+  bool has_unknown_code = false;
   RetryTiming timing;
   // Where it came from, filled in by the exchange.
   common::Target target;

@@ -144,6 +144,8 @@ void ClientConnection::Pull() {
     is_lost_ = true;
     return;
   }
+  // What is left is part of a line; a long body must not pile up in front of it.
+  input_.erase(0, std::exchange(consumed_, 0));
   input_.append(loop_.scratch.data(), count);
 }
 

@@ -279,6 +279,7 @@ void Exchange::ReportFailure(const Failure& failure) {
   report.charge = ChargeFor(failure);
   report.http_status = failure.upstream_status;
   report.provider_code = failure.provider_code;
+  if (failure.has_unknown_code) metrics_.CountUnknownCode(failure.provider_code);
   report.timing = failure.timing;
   if (token_.empty()) {
     admission_.known_refusals().LearnFailure(target_->target, failure, loop_.clock.Monotonic());

@@ -2,6 +2,10 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+
+#include "gateway/core/ascii.h"
+
 namespace gateway {
 namespace {
 
@@ -64,6 +68,12 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
       .Register(*registry_)
       .Add({{"version", CANDOR_VERSION}})
       .Set(1);
+  unknown_codes_family_ =
+      &BuildCounter()
+           .Name("candor_gateway_unknown_codes_total")
+           .Help("Failures whose code no table knows, so that the status alone has decided.")
+           .Register(*registry_);
+  unknown_codes_["other"] = &unknown_codes_family_->Add({{"code", "other"}});
   attempts_family_ = &BuildCounter()
                           .Name("candor_gateway_attempts_total")
                           .Help("Attempts at providers by result: ok or the kind of failure.")
@@ -88,6 +98,21 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                         .Name("candor_gateway_tokens_total")
                         .Help("Tokens as counted by providers, input and output together.")
                         .Register(*registry_);
+}
+
+void Metrics::CountUnknownCode(const std::string& code) {
+  const auto is_plain = [](char c) {
+    return IsAlphanumeric(c) || c == '_' || c == '-' || c == '.';
+  };
+  const bool is_word =
+      !code.empty() && code.size() <= 64 && std::all_of(code.begin(), code.end(), is_plain);
+  const std::lock_guard lock(mutex_);
+  const bool is_told_apart =
+      is_word && (unknown_codes_.size() < kMaxUnknownCodes || unknown_codes_.contains(code));
+  const std::string name = is_told_apart ? code : "other";
+  prometheus::Counter*& counter = unknown_codes_[name];
+  if (counter == nullptr) counter = &unknown_codes_family_->Add({{"code", name}});
+  counter->Increment();
 }
 
 std::string Metrics::Render() const {

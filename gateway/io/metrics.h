@@ -55,6 +55,10 @@ class Metrics {
   void CountAsk(AskResult result, std::chrono::nanoseconds duration);
   void CountDroppedReport() { dropped_reports_->Increment(); }
   void CountDegradedRequest() { degraded_requests_->Increment(); }
+  // A code of a provider that no table knows. At most kMaxUnknownCodes are told apart, the rest is
+  // "other"; so is a code that is no plain word.
+  static constexpr size_t kMaxUnknownCodes = 64;
+  void CountUnknownCode(const std::string& code);
   void CountFallback() { fallbacks_->Increment(); }
   void CountReload(ReloadResult result) { reloads_[static_cast<size_t>(result)]->Increment(); }
 
@@ -88,7 +92,9 @@ class Metrics {
   prometheus::Family<prometheus::Counter>* opened_family_ = nullptr;
   prometheus::Family<prometheus::Counter>* stale_family_ = nullptr;
   prometheus::Family<prometheus::Counter>* tokens_family_ = nullptr;
+  prometheus::Family<prometheus::Counter>* unknown_codes_family_ = nullptr;
   std::mutex mutex_;
+  std::map<std::string, prometheus::Counter*> unknown_codes_;          // guarded by mutex_
   std::map<std::string, std::unique_ptr<ProviderMetrics>> providers_;  // guarded by mutex_
 };
 

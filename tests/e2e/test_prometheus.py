@@ -130,6 +130,17 @@ def test_counters_count(pair):
     assert (count(limited), count(answered)) == (before[0] + 1, before[1] + 1)
 
 
+def test_codes_that_no_table_knows_are_counted_by_name(pair):
+    route = pair.solo()
+    for code in ("brand_new_code", "rate_limit_exceeded"):
+        route.first.next(status=500, body={"error": {"message": "?", "type": None, "code": code}})
+        pair.gateway.chat(route.model)
+
+    metrics = pair.gateway.metrics()
+    assert metrics['candor_gateway_unknown_codes_total{code="brand_new_code"}'] == 1
+    assert not any("unknown_codes" in name and "rate_limit" in name for name in metrics)
+
+
 def test_label_sets_are_bounded_under_invented_names(pair):
     pair.gateway.chat("no-such-model")
     before = len(pair.gateway.metrics())
