@@ -64,12 +64,6 @@ class Exchange {
   int64_t tokens_used() const { return tokens_used_; }
 
  private:
-  // What came of an attempt.
-  struct Tried {
-    std::optional<Failure> failure;  // before anything went to the client
-    bool is_answered = false;
-  };
-
   boost::asio::awaitable<void> CarryOut(ExchangeAction action);
   boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask);
   boost::asio::awaitable<ExchangeAction> TryTarget(const AttemptAction& action);
