@@ -93,7 +93,7 @@ install_python_packages() {
 
 install_node_packages() {
   say "Installing Node packages into tests/e2e/node_modules"
-  npm ci --prefix "$root/tests/e2e" --no-audit --no-fund --loglevel=error
+  npm ci --prefix "$root/tests/e2e" --no-audit --no-fund --no-update-notifier --loglevel=error
 }
 
 has_node() { [[ $(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0) -ge $oldest_node ]]; }
