@@ -85,9 +85,9 @@ class Walk {
     if (!Tell(depth, {.type = JsonType::kArray}, offset_ + 1)) return Status::kStopped;
     ondemand::array array;
     if (value.get_array().get(array)) return Status::kInvalid;
-    for (simdjson::simdjson_result<ondemand::value> result : array) {
-      ondemand::value item;
-      if (std::move(result).get(item)) return Status::kInvalid;
+    for (const simdjson::simdjson_result<ondemand::value>& result : array) {
+      if (result.error()) return Status::kInvalid;
+      ondemand::value item = result.value_unsafe();
       const Status status = WalkValue(item, depth + 1);
       if (status != Status::kComplete) return status;
     }
