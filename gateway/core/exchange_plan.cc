@@ -7,10 +7,7 @@ namespace gateway {
 namespace {
 
 Failure NoProvider(std::string message) {
-  Failure failure;
-  failure.kind = FailureKind::kNoProviderAvailable;
-  failure.message = std::move(message);
-  return failure;
+  return MakeFailure(FailureKind::kNoProviderAvailable, std::move(message));
 }
 
 // The earlier one wins a tie: it is the preferred target's.
@@ -100,10 +97,9 @@ ExchangeAction ExchangePlan::OnGrant(AdmissionVerdict verdict) {
 ExchangeAction ExchangePlan::OnRefusal(const AdmissionVerdict& verdict) {
   for (const RefusedTarget& refused : verdict.refused) NoteRefused(refused);
   if (verdict.is_client_limit) {
-    Failure failure;
-    failure.kind = FailureKind::kClientRateLimited;
-    failure.message = "You have reached your own rate limit at this gateway.";
-    return FailAction{std::move(failure), verdict.retry_after};
+    return FailAction{MakeFailure(FailureKind::kClientRateLimited,
+                                  "You have reached your own rate limit at this gateway."),
+                      verdict.retry_after};
   }
   if (!failures_.empty()) return Conclude();
   return FailAction{NoProvider("No provider of this model can be asked right now."),

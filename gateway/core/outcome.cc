@@ -1,6 +1,15 @@
 #include "gateway/core/outcome.h"
 
+#include <utility>
+
 namespace gateway {
+
+Failure MakeFailure(FailureKind kind, std::string message) {
+  Failure failure;
+  failure.kind = kind;
+  failure.message = std::move(message);
+  return failure;
+}
 
 bool IsRetryable(const Failure& failure) {
   return RuleFor(failure.kind).is_retryable && !failure.is_permanent;

@@ -49,6 +49,9 @@ struct Failure {
   std::vector<HeaderField> rate_limit_headers;  // the provider's, to be passed on
 };
 
+// A failure of which no more is known than this.
+Failure MakeFailure(FailureKind kind, std::string message);
+
 // Whether the client is told to try again: the table's word, unless the failure is permanent.
 bool IsRetryable(const Failure& failure);
 

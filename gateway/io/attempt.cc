@@ -18,13 +18,6 @@ using std::chrono::milliseconds;
 constexpr int kMaxInterimResponses = 8;
 constexpr std::chrono::seconds kReleaseWait{1};
 
-Failure MakeFailure(FailureKind kind, std::string message) {
-  Failure failure;
-  failure.kind = kind;
-  failure.message = std::move(message);
-  return failure;
-}
-
 std::vector<asio::const_buffer> Pieces(const UpstreamRequest& request) {
   std::vector<asio::const_buffer> pieces;
   pieces.reserve(1 + request.body.size());

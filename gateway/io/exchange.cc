@@ -20,13 +20,6 @@ constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 bool IsJson(std::string_view content_type) { return Contains(Lower(content_type), "json"); }
 
-Failure MakeFailure(FailureKind kind, std::string message) {
-  Failure failure;
-  failure.kind = kind;
-  failure.message = std::move(message);
-  return failure;
-}
-
 }  // namespace
 
 Exchange::Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metrics,

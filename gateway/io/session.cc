@@ -25,13 +25,6 @@ constexpr size_t kMaxUnparsedBytes = 64 << 10;
 constexpr Endpoint kServed[] = {Endpoint::kChatCompletions, Endpoint::kCompletions,
                                 Endpoint::kEmbeddings};
 
-Failure MakeFailure(FailureKind kind, std::string message) {
-  Failure failure;
-  failure.kind = kind;
-  failure.message = std::move(message);
-  return failure;
-}
-
 std::optional<Endpoint> EndpointOf(std::string_view path) {
   for (const Endpoint endpoint : kServed) {
     if (EndpointPath(endpoint) == path) return endpoint;
