@@ -10,6 +10,14 @@ constexpr milliseconds kPermitWait = std::chrono::seconds(1);
 
 }  // namespace
 
+int64_t TokensBeyondEstimate(const AttemptReport& report, int64_t estimate) {
+  if (report.tokens_used > 0) return report.tokens_used - estimate;
+  const bool may_have_used = report.kind == OutcomeKind::kSuccess ||
+                             report.kind == OutcomeKind::kInterrupted ||
+                             report.kind == OutcomeKind::kCancelled;
+  return may_have_used ? 0 : -estimate;
+}
+
 Breaker::View Limits::Look(const LimitSettings& settings, int64_t cost_tokens, RefusalReason reason,
                            MonotonicTime now) {
   MonotonicTime ready = std::max(requests_.ReadyAt(settings.requests_per_minute, 1, now),

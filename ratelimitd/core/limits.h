@@ -11,6 +11,9 @@
 
 namespace ratelimitd {
 
+// What an attempt used beyond its estimate. One that cannot have used any gives its estimate back.
+int64_t TokensBeyondEstimate(const AttemptReport& report, int64_t estimate);
+
 class Limits {
  public:
   struct Lease {

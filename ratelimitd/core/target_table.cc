@@ -30,15 +30,6 @@ MonotonicTime LeaseEnd(const BreakerSettings& settings, const Ask& ask, Monotoni
   return now + longest + settings.probe_lease;
 }
 
-// What an attempt used beyond its estimate. One that cannot have used any gives its estimate back.
-int64_t TokensBeyondEstimate(const AttemptReport& report, int64_t estimate) {
-  if (report.tokens_used > 0) return report.tokens_used - estimate;
-  const bool may_have_used = report.kind == OutcomeKind::kSuccess ||
-                             report.kind == OutcomeKind::kInterrupted ||
-                             report.kind == OutcomeKind::kCancelled;
-  return may_have_used ? 0 : -estimate;
-}
-
 // Both levels must admit; of two refusals the longer one is told.
 Breaker::View Both(const Breaker::View& provider, const Breaker::View& target) {
   if (provider.decision == Decision::kReject) {
@@ -76,12 +67,6 @@ struct TargetTable::Entry {
   std::list<Entry*>::iterator use;
   uint64_t seen_version = 0;
   uint64_t view_version = 0;
-};
-
-struct TargetTable::Client {
-  uint64_t id = 0;
-  LimitSettings settings;
-  Limits limits;
 };
 
 TargetTable::TargetTable(TableSettings settings, uint32_t life)
@@ -214,37 +199,11 @@ Breaker::View TargetTable::Look(const Ask& ask, const Found& found, MonotonicTim
 
 void TargetTable::LearnClientLimits(std::string_view name, const LimitSettings& limits,
                                     MonotonicTime now) {
-  if (Client* known = FindClient(name)) {
-    known->settings = limits;
-    return;
-  }
-  if (limits.IsUnlimited()) return;
-  if (clients_.size() >= settings_.max_clients) {
-    absl::erase_if(clients_, [&](const auto& item) {
-      if (!item.second->limits.IsIdle(now)) return false;
-      clients_by_id_.erase(item.second->id);
-      return true;
-    });
-    if (clients_.size() >= settings_.max_clients) return;
-  }
-  auto client = std::make_unique<Client>();
-  client->id = ++last_id_;
-  client->settings = limits;
-  clients_by_id_[client->id] = client.get();
-  clients_.emplace(std::string(name), std::move(client));
-}
-
-TargetTable::Client* TargetTable::FindClient(std::string_view name) {
-  if (name.empty() || clients_.empty()) return nullptr;
-  const auto found = clients_.find(name);
-  return found == clients_.end() ? nullptr : found->second.get();
+  clients_.Learn(name, limits, settings_.max_clients, ++last_id_, now);
 }
 
 bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict) {
-  Client* client = FindClient(ask.client_name);
-  if (client == nullptr) return false;
-  const Breaker::View view = client->limits.Look(client->settings, ask.cost_tokens,
-                                                 RefusalReason::kClientLimit, moment.now);
+  const Breaker::View view = clients_.Look(ask.client_name, ask.cost_tokens, moment.now);
   if (view.decision != Decision::kReject) return false;
   verdict.retry_after = SpreadWait(view.until, moment.now, moment.chance);
   verdict.decisions.assign(ask.targets.size(),
@@ -254,15 +213,13 @@ bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verd
 
 void TargetTable::TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id,
                                  MonotonicTime now, AdmissionToken& token) {
-  Client* client = FindClient(ask.client_name);
   const LimitSettings& limits = provider.settings->limits;
-  if (client == nullptr && limits.IsUnlimited()) return;
+  if (limits.IsUnlimited() && !clients_.IsLimited(ask.client_name)) return;
   const Limits::Lease lease{.id = ++last_id_,
                             .reporter_id = reporter_id,
                             .until = LeaseEnd(provider.settings->breaker, ask, now)};
   provider.limits.Take(limits, ask.cost_tokens, lease, now);
-  if (client != nullptr) client->limits.Take(client->settings, ask.cost_tokens, lease, now);
-  token.client_id = client == nullptr ? 0 : client->id;
+  token.client_id = clients_.Take(ask.client_name, ask.cost_tokens, lease, now);
   token.lease_id = lease.id;
   token.cost_tokens = static_cast<uint64_t>(ask.cost_tokens);
 }
@@ -272,9 +229,7 @@ void TargetTable::SettleLimits(const AttemptReport& report, const AdmissionToken
   if (token.lease_id == 0 || report.kind == OutcomeKind::kStreamStarted) return;
   const int64_t more = TokensBeyondEstimate(report, static_cast<int64_t>(token.cost_tokens));
   provider.limits.Settle(provider.settings->limits, token.lease_id, more, now);
-  const auto client = clients_by_id_.find(token.client_id);
-  if (client == clients_by_id_.end()) return;
-  client->second->limits.Settle(client->second->settings, token.lease_id, more, now);
+  clients_.Settle(token.client_id, token.lease_id, more, now);
 }
 
 void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) {
@@ -434,9 +389,7 @@ void TargetTable::EndSession(std::string_view reporter, MonotonicTime now) {
       target->health.OnSessionEnded(ended, lease_end);
     }
   }
-  for (auto& [name, client] : clients_) {
-    client->limits.OnSessionEnded(ended, now + settings_.defaults.breaker.probe_lease);
-  }
+  clients_.OnSessionEnded(ended, now + settings_.defaults.breaker.probe_lease);
 }
 
 void TargetTable::Relearn(std::string_view reporter, const KnownRefusal& refusal,

@@ -17,8 +17,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "ratelimitd/core/admission_token.h"
 #include "ratelimitd/core/attempt.h"
+#include "ratelimitd/core/client_limits.h"
 #include "ratelimitd/core/health.h"
-#include "ratelimitd/core/limits.h"
 #include "ratelimitd/core/name_map.h"
 #include "ratelimitd/core/reporters.h"
 #include "ratelimitd/core/settings.h"
@@ -114,7 +114,6 @@ class TargetTable {
  private:
   struct Provider;
   struct Entry;
-  struct Client;
   struct Found {
     Provider* provider = nullptr;  // null: not remembered
     Entry* target = nullptr;
@@ -138,7 +137,6 @@ class TargetTable {
   void Advance(Entry& entry, const Moment& moment);
   Breaker::View Look(const Ask& ask, const Found& found, MonotonicTime now,
                      Breaker::Resort resort) const;
-  Client* FindClient(std::string_view name);
   bool RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict);
   void TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id, MonotonicTime now,
                       AdmissionToken& token);
@@ -166,8 +164,7 @@ class TargetTable {
   Reporters reporters_;
   NameMap<std::unique_ptr<Provider>> providers_;
   absl::flat_hash_map<uint64_t, Entry*> targets_by_id_;
-  NameMap<std::unique_ptr<Client>> clients_;
-  absl::flat_hash_map<uint64_t, Client*> clients_by_id_;
+  ClientLimits clients_;
   std::list<Entry*> by_use_;  // least recently asked first
   // What TakeConsequences will tell: names, since a key may be forgotten before.
   absl::flat_hash_set<std::pair<std::string, std::string>> changed_;

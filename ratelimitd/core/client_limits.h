@@ -1,0 +1,46 @@
+// The limits of the gateways' clients: by name, for asks, and by the number that a token brings
+// back. Bounded; clients without limits are not kept. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+#include "ratelimitd/core/limits.h"
+#include "ratelimitd/core/name_map.h"
+#include "ratelimitd/core/settings.h"
+
+namespace ratelimitd {
+
+class ClientLimits {
+ public:
+  // The limits of `name` from now on. When `max_clients` are known already, idle ones make room; a
+  // new one that finds none is not limited. `new_id` becomes its number and must be new.
+  void Learn(std::string_view name, const LimitSettings& limits, size_t max_clients,
+             uint64_t new_id, MonotonicTime now);
+
+  // Admits clients that are not known.
+  Breaker::View Look(std::string_view name, int64_t cost_tokens, MonotonicTime now);
+  bool IsLimited(std::string_view name) const { return Find(name) != nullptr; }
+  // Commits an admission. Returns the client's number; 0: it is not known.
+  uint64_t Take(std::string_view name, int64_t cost_tokens, const Limits::Lease& lease,
+                MonotonicTime now);
+  // An attempt of the client with this number is over; one that is forgotten owes nothing.
+  void Settle(uint64_t id, uint64_t lease_id, int64_t more_tokens, MonotonicTime now);
+  void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);
+
+ private:
+  struct Client {
+    uint64_t id = 0;
+    LimitSettings settings;
+    Limits limits;
+  };
+  Client* Find(std::string_view name) const;
+  void ForgetIdle(MonotonicTime now);
+
+  NameMap<std::unique_ptr<Client>> clients_;
+  absl::flat_hash_map<uint64_t, Client*> by_id_;
+};
+
+}  // namespace ratelimitd
