@@ -14,6 +14,7 @@
 
 #include "absl/strings/escaping.h"
 #include "common/concat.h"
+#include "gateway/io/admission_messages.h"
 
 namespace gateway {
 namespace {
@@ -46,136 +47,6 @@ std::string Fingerprint(const ProviderConfig& provider) {
   SHA256(reinterpret_cast<const unsigned char*>(salted.data()), salted.size(), hash);
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash / 4));
-}
-
-void FillTarget(const common::Target& target, pb::Target& out) {
-  out.set_provider(target.provider);
-  out.set_model(target.model);
-}
-
-pb::OutcomeKind KindOf(Charge charge) {
-  switch (charge) {
-    case Charge::kRateLimited:
-      return pb::OUTCOME_KIND_RATE_LIMITED;
-    case Charge::kQuotaExhausted:
-      return pb::OUTCOME_KIND_QUOTA_EXHAUSTED;
-    case Charge::kOverloaded:
-      return pb::OUTCOME_KIND_OVERLOADED;
-    case Charge::kUpstreamError:
-      return pb::OUTCOME_KIND_UPSTREAM_ERROR;
-    case Charge::kTimeout:
-      return pb::OUTCOME_KIND_TIMEOUT;
-    case Charge::kUnreachable:
-      return pb::OUTCOME_KIND_UNREACHABLE;
-    case Charge::kMalformed:
-      return pb::OUTCOME_KIND_MALFORMED;
-    case Charge::kInterrupted:
-      return pb::OUTCOME_KIND_INTERRUPTED;
-    case Charge::kAuthFailed:
-      return pb::OUTCOME_KIND_AUTH_FAILED;
-    case Charge::kModelNotFound:
-      return pb::OUTCOME_KIND_MODEL_NOT_FOUND;
-    case Charge::kCallerError:
-      return pb::OUTCOME_KIND_CALLER_ERROR;
-    case Charge::kCancelled:
-      return pb::OUTCOME_KIND_CANCELLED;
-    case Charge::kNotSent:
-      return pb::OUTCOME_KIND_NOT_SENT;
-  }
-  return pb::OUTCOME_KIND_NOT_SENT;
-}
-
-pb::OutcomeKind KindOf(const AttemptReport& report) {
-  switch (report.kind) {
-    case AttemptReport::Kind::kSuccess:
-      return pb::OUTCOME_KIND_SUCCESS;
-    case AttemptReport::Kind::kStreamStarted:
-      return pb::OUTCOME_KIND_STREAM_STARTED;
-    case AttemptReport::Kind::kFailure:
-      return KindOf(report.charge);
-  }
-  return pb::OUTCOME_KIND_NOT_SENT;
-}
-
-std::string_view ReasonWord(pb::RefusalReason reason) {
-  switch (reason) {
-    case pb::REFUSAL_REASON_RATE_LIMITED:
-      return "backoff";
-    case pb::REFUSAL_REASON_BREAKER_OPEN:
-      return "breaker";
-    case pb::REFUSAL_REASON_PROBES_BUSY:
-      return "probing";
-    case pb::REFUSAL_REASON_RAMPING:
-      return "ramping";
-    case pb::REFUSAL_REASON_QUOTA_EXHAUSTED:
-      return "quota";
-    case pb::REFUSAL_REASON_AUTH_FAILED:
-      return "auth";
-    case pb::REFUSAL_REASON_LOCAL_LIMIT:
-      return "limit";
-    case pb::REFUSAL_REASON_DRAINED:
-      return "drained";
-    case pb::REFUSAL_REASON_CLIENT_LIMIT:
-      return "client_limit";
-    default:
-      return "unknown";
-  }
-}
-
-pb::RefusalReason ReasonOf(std::string_view word) {
-  for (int value = pb::RefusalReason_MIN; value <= pb::RefusalReason_MAX; ++value) {
-    const auto reason = static_cast<pb::RefusalReason>(value);
-    if (ReasonWord(reason) == word) return reason;
-  }
-  return pb::REFUSAL_REASON_UNSPECIFIED;
-}
-
-void TakeDecisions(const pb::Verdict& from, const std::vector<common::Target>& targets,
-                   AdmissionVerdict& verdict) {
-  const int count = std::min(from.decisions_size(), static_cast<int>(targets.size()));
-  for (int i = 0; i < count; ++i) {
-    const pb::TargetDecision& decision = from.decisions(i);
-    if (decision.decision() != pb::ADMIT_DECISION_REJECT) continue;
-    verdict.is_client_limit |= decision.reason() == pb::REFUSAL_REASON_CLIENT_LIMIT;
-    verdict.refused.push_back({targets[static_cast<size_t>(i)],
-                               std::string(ReasonWord(decision.reason())),
-                               milliseconds(std::max<int64_t>(decision.retry_after_ms(), 1))});
-  }
-}
-
-AdmissionVerdict ToVerdict(const pb::Verdict& from, const std::vector<common::Target>& targets) {
-  AdmissionVerdict verdict;
-  verdict.is_degraded = from.degraded();
-  TakeDecisions(from, targets, verdict);
-  if (from.has_grant()) {
-    const int index = from.grant().target_index();
-    if (index < 0 || index >= static_cast<int>(targets.size())) return verdict;
-    verdict.kind = AdmissionVerdict::Kind::kGranted;
-    verdict.target_index = static_cast<size_t>(index);
-    verdict.token = from.grant().token();
-  } else if (from.has_refusal()) {
-    verdict.kind = AdmissionVerdict::Kind::kRefused;
-    verdict.retry_after = milliseconds(std::max<int64_t>(from.refusal().retry_after_ms(), 1));
-  }
-  return verdict;
-}
-
-void FillReport(const AttemptReport& report, milliseconds age, pb::AttemptReport& out) {
-  if (!report.token.empty()) out.set_token(report.token);
-  // A token from before a restart of ratelimitd names no target, and a failure must not be lost.
-  const bool is_failure = report.kind == AttemptReport::Kind::kFailure;
-  if (!report.target.provider.empty() && (report.token.empty() || is_failure)) {
-    FillTarget(report.target, *out.mutable_target());
-  }
-  out.set_kind(KindOf(report));
-  out.set_age_ms(age.count());
-  out.set_http_status(report.http_status);
-  if (!report.provider_code.empty()) out.set_provider_code(report.provider_code.substr(0, 64));
-  if (report.timing.retry_after) out.set_retry_after_ms(report.timing.retry_after->count());
-  if (report.timing.scope == LimitScope::kProvider) out.set_limit_scope(pb::LIMIT_SCOPE_PROVIDER);
-  out.set_time_to_first_byte_ms(report.time_to_first_byte.count());
-  out.set_duration_ms(report.duration.count());
-  out.set_tokens_used(report.tokens_used);
 }
 
 // What gRPC hands back when an operation is done. Keeps its stream alive until then.
@@ -391,10 +262,11 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
 }
 
 void AdmissionSession::Report(AttemptReport report) {
-  if (reports_.size() >= kMaxPendingReports) DropOldestReport();
   const common::MonotonicTime now = clock_.Monotonic();
   const bool may_linger = report.kind == AttemptReport::Kind::kSuccess;
-  reports_.push_back({next_sequence_number_++, std::move(report), now, false});
+  if (reports_.Add(std::move(report), now) == ReportQueue::Added::kInPlaceOfOldest) {
+    metrics_.CountDroppedReport();
+  }
   if (!may_linger) {
     ScheduleFlush();
   } else if (!linger_.IsSet()) {
@@ -410,7 +282,7 @@ bool AdmissionSession::IsAway() const {
 void AdmissionSession::StartStream() {
   if (is_stopped_) return;
   stream_ = std::make_shared<AdmissionStream>(*this, client_);
-  next_unsent_report_ = reports_.empty() ? next_sequence_number_ : reports_.front().sequence_number;
+  reports_.SendAllAgain();
   stream_->Start();
 }
 
@@ -426,12 +298,14 @@ void AdmissionSession::ScheduleFlush() {
 
 void AdmissionSession::Flush() {
   if (!is_up_) return;
-  const bool has_reports = next_unsent_report_ < next_sequence_number_;
-  if (outgoing_.asks_size() == 0 && outgoing_.credentials_size() == 0 && !has_reports) return;
+  if (outgoing_.asks_size() == 0 && outgoing_.credentials_size() == 0 && !reports_.HasUnsent()) {
+    return;
+  }
   if (!stream_->ClaimWrite()) return;
   FillReports(outgoing_);
   linger_.Clear();
   stream_->Write(outgoing_);
+  if (reports_.HasUnsent()) ScheduleFlush();
 }
 
 void AdmissionSession::FillHello(pb::SessionHello& hello) const {
@@ -443,26 +317,20 @@ void AdmissionSession::FillHello(pb::SessionHello& hello) const {
     credential.set_fingerprint(Fingerprint(provider));
   }
   for (const RefusedTarget& refused : known_refusals_.Remaining(clock_.Monotonic())) {
-    pb::KnownRefusal& known = *hello.add_known_refusals();
-    FillTarget(refused.target, *known.mutable_target());
-    known.set_reason(ReasonOf(refused.reason));
-    known.set_remaining_ms(refused.retry_after.count());
+    FillKnownRefusal(refused, *hello.add_known_refusals());
   }
 }
 
 void AdmissionSession::FillReports(pb::SessionRequest& message) {
-  if (reports_.empty()) return;
   const common::MonotonicTime now = clock_.Monotonic();
-  size_t index = next_unsent_report_ - reports_.front().sequence_number;
-  for (; index < reports_.size() && message.reports_size() < kMaxItemsPerMessage; ++index) {
-    const PendingReport& pending = reports_[index];
-    if (pending.is_acknowledged) continue;
+  while (message.reports_size() < kMaxItemsPerMessage) {
+    const ReportQueue::Pending* next = reports_.TakeUnsent();
+    if (next == nullptr) return;
     pb::AttemptReport& out = *message.add_reports();
-    out.set_sequence_number(pending.sequence_number);
-    FillReport(pending.report, std::chrono::duration_cast<milliseconds>(now - pending.happened_at),
+    out.set_sequence_number(next->sequence_number);
+    FillReport(next->report, std::chrono::duration_cast<milliseconds>(now - next->happened_at),
                out);
   }
-  next_unsent_report_ = reports_.front().sequence_number + index;
 }
 
 void AdmissionSession::OnStarted(AdmissionStream& stream) {
@@ -473,13 +341,14 @@ void AdmissionSession::OnStarted(AdmissionStream& stream) {
   FillHello(*message.mutable_hello());
   FillReports(message);
   if (stream_->ClaimWrite()) stream_->Write(message);
+  if (reports_.HasUnsent()) ScheduleFlush();
 }
 
 void AdmissionSession::OnMessage(const pb::SessionResponse& message) {
   is_stalled_ = false;
   reconnect_delay_ = kFirstReconnectDelay;
   if (!std::exchange(is_answered_, true)) metrics_.ratelimitd_sessions().Increment();
-  for (const pb::ReportAck& ack : message.acks()) OnAck(ack.sequence_number());
+  for (const pb::ReportAck& ack : message.acks()) reports_.OnAcknowledged(ack.sequence_number());
   for (const pb::Verdict& verdict : message.verdicts()) OnVerdict(verdict);
 }
 
@@ -512,7 +381,7 @@ void AdmissionSession::OnVerdict(const pb::Verdict& verdict) {
   }
   PendingAsk& pending = *found->second;
   asks_.erase(found);
-  AdmissionVerdict answer = ToVerdict(verdict, pending.ask.targets);
+  AdmissionVerdict answer = ParseVerdict(verdict, pending.ask.targets);
   const common::MonotonicTime now = clock_.Monotonic();
   known_refusals_.Learn(answer.refused, now);
   if (answer.kind == AdmissionVerdict::Kind::kGranted) {
@@ -522,14 +391,6 @@ void AdmissionSession::OnVerdict(const pb::Verdict& verdict) {
       answer.kind == AdmissionVerdict::Kind::kRefused ? AskResult::kRefused : AskResult::kGranted,
       now - pending.asked_at);
   pending.answer.Deliver(std::move(answer));
-}
-
-void AdmissionSession::OnAck(uint64_t sequence_number) {
-  if (reports_.empty() || sequence_number < reports_.front().sequence_number) return;
-  const size_t index = sequence_number - reports_.front().sequence_number;
-  if (index >= reports_.size()) return;
-  reports_[index].is_acknowledged = true;
-  while (!reports_.empty() && reports_.front().is_acknowledged) reports_.pop_front();
 }
 
 void AdmissionSession::OnAskDue() {
@@ -545,15 +406,6 @@ void AdmissionSession::OnAskDue() {
     pending.answer.Deliver(AdmissionVerdict{});
   }
   if (!due_asks_.empty()) due_.Set(due_asks_.front().at);
-}
-
-void AdmissionSession::DropOldestReport() {
-  metrics_.CountDroppedReport();
-  reports_.pop_front();
-  while (!reports_.empty() && reports_.front().is_acknowledged) reports_.pop_front();
-  next_unsent_report_ =
-      std::max(next_unsent_report_,
-               reports_.empty() ? next_sequence_number_ : reports_.front().sequence_number);
 }
 
 void AdmissionSession::FailAllAsks() {

@@ -29,6 +29,7 @@
 #include "gateway/core/admission.h"
 #include "gateway/core/exchange_plan.h"
 #include "gateway/core/known_refusals.h"
+#include "gateway/core/report_queue.h"
 #include "gateway/io/deadline.h"
 #include "gateway/io/metrics.h"
 #include "gateway/io/one_shot.h"
@@ -68,8 +69,6 @@ class AdmissionStream;  // one incarnation of the RPC
 // Not thread-safe: lives on `context`'s thread.
 class AdmissionSession {
  public:
-  // Reports kept for a ratelimitd that is away; the oldest successes go first when there are more.
-  static constexpr size_t kMaxPendingReports = 8192;
   // A success is news for nobody as long as its target is healthy.
   static constexpr std::chrono::milliseconds kSuccessLinger{2};
 
@@ -93,7 +92,7 @@ class AdmissionSession {
   void Report(AttemptReport report);
 
   KnownRefusals& known_refusals() { return known_refusals_; }
-  bool HasPendingReports() const { return !reports_.empty(); }
+  bool HasPendingReports() const { return !reports_.IsEmpty(); }
 
  private:
   friend class AdmissionStream;
@@ -102,12 +101,6 @@ class AdmissionSession {
     const AskAction& ask;
     OneShot<AdmissionVerdict> answer;
     common::MonotonicTime asked_at;
-  };
-  struct PendingReport {
-    uint64_t sequence_number = 0;
-    AttemptReport report;
-    common::MonotonicTime happened_at;
-    bool is_acknowledged = false;
   };
   struct DueAsk {
     uint64_t correlation_id = 0;
@@ -124,9 +117,7 @@ class AdmissionSession {
   void OnMessage(const candor::ratelimitd::v1::SessionResponse& message);
   void OnStreamEnded(AdmissionStream& stream);
   void OnVerdict(const candor::ratelimitd::v1::Verdict& verdict);
-  void OnAck(uint64_t sequence_number);
   void OnAskDue();
-  void DropOldestReport();
   void FailAllAsks();
 
   boost::asio::io_context& context_;
@@ -152,10 +143,8 @@ class AdmissionSession {
   std::deque<DueAsk> due_asks_;                      // in the order of time
   Deadline due_;
 
-  uint64_t next_sequence_number_ = 1;
-  std::deque<PendingReport> reports_;  // consecutive numbers, the front not acknowledged
-  uint64_t next_unsent_report_ = 1;    // by sequence number
-  Deadline linger_;                    // of successes that wait for company
+  ReportQueue reports_;
+  Deadline linger_;  // of successes that wait for company
 };
 
 }  // namespace gateway
