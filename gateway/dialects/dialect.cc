@@ -1,7 +1,9 @@
 #include "gateway/dialects/dialect.h"
 
 #include <array>
+#include <utility>
 
+#include "common/concat.h"
 #include "gateway/dialects/azure.h"
 #include "gateway/dialects/openai.h"
 
@@ -28,6 +30,36 @@ std::vector<std::string_view> DialectNames() {
   std::vector<std::string_view> names;
   for (const Dialect* dialect : AllDialects()) names.push_back(dialect->name());
   return names;
+}
+
+std::variant<TranslatedRequest, Failure> Dialect::BuildEmbeddings(const ProviderEndpoint&,
+                                                                  std::string_view,
+                                                                  std::string_view) const {
+  return RefuseAt("model", common::Concat("A provider of the dialect \"", name(),
+                                          "\" has no embeddings: choose another model."));
+}
+
+std::optional<Failure> Dialect::TranslateEmbeddings(const UpstreamReply&, std::string_view,
+                                                    std::string&) const {
+  return MakeFailure(FailureKind::kGatewayInternal, "");
+}
+
+std::string RenderRequestHead(const RequestHead& head, size_t body_size) {
+  return common::Concat(
+      "POST ", head.path, " HTTP/1.1\r\nHost: ", head.provider.host, "\r\n", head.credential,
+      "Content-Type: application/json\r\nContent-Length: ", body_size,
+      "\r\nAccept: ", head.is_stream ? "text/event-stream" : "application/json",
+      "\r\nAccept-Encoding: identity\r\nUser-Agent: candor/" CANDOR_VERSION "\r\n\r\n");
+}
+
+UpstreamRequest MakeRequest(const RequestHead& head, std::string body) {
+  UpstreamRequest request;
+  request.head = RenderRequestHead(head, body.size());
+  request.rewritten = std::move(body);
+  // The view must survive a move of the request, so the text may not live inside the object.
+  if (request.rewritten.capacity() < 64) request.rewritten.reserve(64);
+  request.body = {request.rewritten};
+  return request;
 }
 
 }  // namespace gateway

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "common/clock.h"
@@ -14,6 +15,8 @@
 #include "gateway/core/endpoint.h"
 #include "gateway/core/headers.h"
 #include "gateway/core/outcome.h"
+#include "gateway/dialects/conversation.h"
+#include "gateway/dialects/translation.h"
 
 namespace gateway {
 
@@ -54,6 +57,12 @@ struct StreamStep {
   std::optional<Failure> failure;
 };
 
+// Where a stream of events stands that clients number (Responses).
+struct StreamPosition {
+  int64_t next_sequence_number = 0;
+  std::string response_id;
+};
+
 class StreamReader {
  public:
   virtual ~StreamReader() = default;
@@ -63,6 +72,15 @@ class StreamReader {
   virtual StreamStep Finish() = 0;
   // Input and output tokens as the provider counted them; 0 when it did not say.
   virtual int64_t TokensUsed() const = 0;
+  virtual StreamPosition position() const { return {}; }
+};
+
+// A conversation in a provider's dialect.
+struct TranslatedRequest {
+  UpstreamRequest request;
+  // Fields that the provider cannot honour and that are dropped by the documented rule (README), in
+  // the client's words.
+  std::vector<std::string> dropped;
 };
 
 class Dialect {
@@ -70,32 +88,62 @@ class Dialect {
   virtual ~Dialect() = default;
   virtual std::string_view name() const = 0;
 
-  // Whether requests of `endpoint` can be served.
-  virtual bool Serves(Endpoint endpoint) const = 0;
+  // The header that carries the provider's request id, in lower case.
+  virtual std::string_view RequestIdHeader() const = 0;
+  // Whether its error objects are those that clients of `endpoint` know, so that its words may stay
+  // verbatim.
+  virtual bool SpeaksErrorsOf(Endpoint endpoint) const = 0;
 
+  // Relaying: whether clients of `endpoint` speak this dialect themselves. The rest of this group
+  // is for such endpoints only.
+  virtual bool Relays(Endpoint endpoint) const = 0;
   // `model` is the target's name for the model.
-  virtual UpstreamRequest BuildRequest(const ProviderEndpoint& provider, Endpoint endpoint,
-                                       std::string_view model, const RequestScan& scan,
-                                       std::string_view client_body) const = 0;
-
+  virtual UpstreamRequest BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
+                                     std::string_view model, const RequestScan& scan,
+                                     std::string_view client_body) const = 0;
   // Nothing when the model has answered; else what went wrong, told by status, headers and body
   // together. A 2xx is inspected too: P1 says that a 2xx means the model answered.
   virtual std::optional<Failure> ClassifyReply(Endpoint endpoint,
                                                const UpstreamReply& reply) const = 0;
-
   // For a 2xx whose content type is an event stream.
-  virtual std::unique_ptr<StreamReader> NewStreamReader(Endpoint endpoint) const = 0;
-
+  virtual std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint) const = 0;
   // Tokens of a complete successful answer; 0 when it did not say.
   virtual int64_t TokensUsed(Endpoint endpoint, std::string_view body) const = 0;
 
-  // The header that carries the provider's request id, in lower case.
-  virtual std::string_view RequestIdHeader() const = 0;
+  // Translating, for clients of any other dialect. Failure kBadRequest (RefuseField, RefuseAt) for
+  // what this dialect cannot express.
+  virtual std::variant<TranslatedRequest, Failure> BuildConversation(
+      const ProviderEndpoint& provider, std::string_view model,
+      const Conversation& conversation) const = 0;
+  // The complete answer, or what went wrong, as ClassifyReply does.
+  virtual std::variant<Answer, Failure> ReadAnswer(const UpstreamReply& reply) const = 0;
+  virtual std::unique_ptr<DeltaParser> NewDeltaParser() const = 0;
+
+  // Embeddings for clients of OpenAI's API. `client_body` has passed ScanRequest. Refused with 400
+  // where the provider has none.
+  virtual std::variant<TranslatedRequest, Failure> BuildEmbeddings(
+      const ProviderEndpoint& provider, std::string_view model, std::string_view client_body) const;
+  // Turns the provider's complete answer in `body`, which `reply` views, into OpenAI's.
+  virtual std::optional<Failure> TranslateEmbeddings(const UpstreamReply& reply,
+                                                     std::string_view model,
+                                                     std::string& body) const;
 };
 
 // The dialect called `name` in the configuration, or nullptr. Lives for the whole program.
 const Dialect* FindDialect(std::string_view name);
 // Their names, in the order of the one explicit list.
 std::vector<std::string_view> DialectNames();
+
+// What is the same in every request: POST with a JSON body that is sent as `pieces`. `credential`
+// holds whole header lines, each ending in CRLF.
+struct RequestHead {
+  const ProviderEndpoint& provider;
+  std::string_view path;  // with its query
+  std::string_view credential;
+  bool is_stream = false;
+};
+std::string RenderRequestHead(const RequestHead& head, size_t body_size);
+// A whole request around a body that was built here.
+UpstreamRequest MakeRequest(const RequestHead& head, std::string body);
 
 }  // namespace gateway

@@ -5,7 +5,8 @@
 #include "gateway/core/error_body.h"
 #include "gateway/core/failure_classifier.h"
 #include "gateway/dialects/openai_answer.h"
-#include "gateway/dialects/openai_stream.h"
+#include "gateway/dialects/openai_chat.h"
+#include "gateway/dialects/openai_chat_relay.h"
 
 namespace gateway {
 namespace {
@@ -27,6 +28,13 @@ void BuildBody(std::string_view model, const RequestScan& scan, std::string_view
   common::AppendJsonString(model, request.rewritten);
   request.body = {client_body.substr(0, scan.model_value_begin), request.rewritten,
                   client_body.substr(scan.model_value_end)};
+}
+
+// Servers that are merely compatible may know the older name only.
+MaxTokensName MaxTokensNameOf(const ProviderEndpoint& provider) {
+  const bool is_openai =
+      provider.host.find("openai.com") != std::string::npos || !provider.api_version.empty();
+  return is_openai ? MaxTokensName::kMaxCompletionTokens : MaxTokensName::kMaxTokens;
 }
 
 std::string_view WhatIsWrong(AnswerVerdict verdict) {
@@ -57,23 +65,21 @@ Failure ClassifyBadSuccess(const UpstreamReply& reply, AnswerVerdict verdict) {
 
 }  // namespace
 
-bool OpenAiDialect::Serves(Endpoint endpoint) const {
+bool OpenAiDialect::Relays(Endpoint endpoint) const {
   return endpoint == Endpoint::kChatCompletions || endpoint == Endpoint::kCompletions ||
          endpoint == Endpoint::kEmbeddings;
 }
 
-UpstreamRequest OpenAiDialect::BuildRequest(const ProviderEndpoint& provider, Endpoint endpoint,
-                                            std::string_view model, const RequestScan& scan,
-                                            std::string_view client_body) const {
+UpstreamRequest OpenAiDialect::BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
+                                          std::string_view model, const RequestScan& scan,
+                                          std::string_view client_body) const {
   UpstreamRequest request;
   BuildBody(model, scan, client_body, request);
   size_t size = 0;
   for (const std::string_view piece : request.body) size += piece.size();
-  request.head = common::Concat(
-      "POST ", BuildPath(provider, endpoint, model), " HTTP/1.1\r\nHost: ", provider.host, "\r\n",
-      BuildCredential(provider), "Content-Type: application/json\r\nContent-Length: ", size,
-      "\r\nAccept: ", scan.is_stream ? "text/event-stream" : "application/json",
-      "\r\nAccept-Encoding: identity\r\nUser-Agent: candor/" CANDOR_VERSION "\r\n\r\n");
+  const std::string path = BuildPath(provider, endpoint, model);
+  const std::string credential = BuildCredential(provider);
+  request.head = RenderRequestHead({provider, path, credential, scan.is_stream}, size);
   return request;
 }
 
@@ -97,12 +103,34 @@ std::optional<Failure> OpenAiDialect::ClassifyReply(Endpoint endpoint,
   return ClassifyBadSuccess(reply, verdict);
 }
 
-std::unique_ptr<StreamReader> OpenAiDialect::NewStreamReader(Endpoint) const {
-  return std::make_unique<OpenAiStreamReader>();
+std::unique_ptr<StreamReader> OpenAiDialect::NewRelayedStream(Endpoint) const {
+  return std::make_unique<OpenAiChatRelay>();
 }
 
 int64_t OpenAiDialect::TokensUsed(Endpoint, std::string_view body) const {
   return ReadOpenAiUsage(body);
+}
+
+std::variant<TranslatedRequest, Failure> OpenAiDialect::BuildConversation(
+    const ProviderEndpoint& provider, std::string_view model,
+    const Conversation& conversation) const {
+  auto built = BuildOpenAiChat(model, conversation, MaxTokensNameOf(provider));
+  if (auto* failure = std::get_if<Failure>(&built)) return std::move(*failure);
+  OpenAiChatBody& chat = std::get<OpenAiChatBody>(built);
+  const std::string path = BuildPath(provider, Endpoint::kChatCompletions, model);
+  const std::string credential = BuildCredential(provider);
+  return TranslatedRequest{
+      MakeRequest({provider, path, credential, conversation.is_stream}, std::move(chat.body)),
+      std::move(chat.dropped)};
+}
+
+std::variant<Answer, Failure> OpenAiDialect::ReadAnswer(const UpstreamReply& reply) const {
+  if (auto failure = ClassifyReply(Endpoint::kChatCompletions, reply)) return *std::move(failure);
+  return ReadOpenAiChatAnswer(reply);
+}
+
+std::unique_ptr<DeltaParser> OpenAiDialect::NewDeltaParser() const {
+  return std::make_unique<OpenAiChatDeltaParser>();
 }
 
 }  // namespace gateway

@@ -12,15 +12,23 @@ namespace gateway {
 class OpenAiDialect : public Dialect {
  public:
   std::string_view name() const override { return "openai"; }
-  bool Serves(Endpoint endpoint) const override;
-  UpstreamRequest BuildRequest(const ProviderEndpoint& provider, Endpoint endpoint,
-                               std::string_view model, const RequestScan& scan,
-                               std::string_view client_body) const override;
+  bool SpeaksErrorsOf(Endpoint endpoint) const override { return endpoint != Endpoint::kMessages; }
+  std::string_view RequestIdHeader() const override { return "x-request-id"; }
+
+  bool Relays(Endpoint endpoint) const override;
+  UpstreamRequest BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
+                             std::string_view model, const RequestScan& scan,
+                             std::string_view client_body) const override;
   std::optional<Failure> ClassifyReply(Endpoint endpoint,
                                        const UpstreamReply& reply) const override;
-  std::unique_ptr<StreamReader> NewStreamReader(Endpoint endpoint) const override;
+  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint) const override;
   int64_t TokensUsed(Endpoint endpoint, std::string_view body) const override;
-  std::string_view RequestIdHeader() const override { return "x-request-id"; }
+
+  std::variant<TranslatedRequest, Failure> BuildConversation(
+      const ProviderEndpoint& provider, std::string_view model,
+      const Conversation& conversation) const override;
+  std::variant<Answer, Failure> ReadAnswer(const UpstreamReply& reply) const override;
+  std::unique_ptr<DeltaParser> NewDeltaParser() const override;
 
  protected:
   // What other servers of the dialect do differently: the path with its query, and the lines that

@@ -20,6 +20,10 @@ constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 bool IsJson(std::string_view content_type) { return Contains(Lower(content_type), "json"); }
 
+int64_t UnixSeconds(common::WallTime time) {
+  return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+}
+
 }  // namespace
 
 Exchange::Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metrics,
@@ -31,12 +35,45 @@ Exchange::Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metric
       config_(std::move(config)),
       client_(client),
       call_(std::move(call)),
-      route_(OrderTargets(*call_.route, loop.Chance())),
+      ask_(call_.endpoint, call_.scan, call_.body, call_.request_id,
+           UnixSeconds(loop.clock.Wall())),
+      route_(ChooseTargets()),
       plan_(TargetsOf(route_), config_->config->ratelimitd.on_unreachable) {}
+
+std::vector<const RouteTarget*> Exchange::ChooseTargets() {
+  std::vector<const RouteTarget*> route = OrderTargets(*call_.route, loop_.Chance());
+  std::vector<const RouteTarget*> able;
+  able.reserve(route.size());
+  for (const RouteTarget* target : route) {
+    // What is relayed is asked for as it is; a translation can fail for what a dialect lacks.
+    if (ProviderOf(*target).dialect->Relays(call_.endpoint)) {
+      able.push_back(target);
+      continue;
+    }
+    auto planned = Plan(*target);
+    if (auto* failure = std::get_if<Failure>(&planned)) {
+      if (!refusal_) refusal_ = std::move(*failure);
+    } else {
+      able.push_back(target);
+    }
+  }
+  if (able.empty()) return route;
+  refusal_.reset();
+  return able;
+}
+
+std::variant<std::unique_ptr<ProviderCall>, Failure> Exchange::Plan(const RouteTarget& target) {
+  const ProviderConfig& provider = ProviderOf(target);
+  return PlanCall(*provider.dialect, provider.endpoint, target.target.model, ask_);
+}
 
 asio::awaitable<ExchangeResult> Exchange::Run() {
   client_.Watch([this] { OnClientLost(); });
-  co_await CarryOut(plan_.Start());
+  if (refusal_) {
+    co_await ReplyWithFailure({*std::move(refusal_), std::nullopt});
+  } else {
+    co_await CarryOut(plan_.Start());
+  }
   client_.Unwatch();
   if (is_cancelled_) {
     result_.is_connection_usable = false;
@@ -86,15 +123,17 @@ asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
 asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action) {
   target_ = route_[action.route_index];
   token_ = action.token;
+  provider_call_.reset();
   attempt_ = std::make_unique<Attempt>(loop_, config_->pools[target_->provider_index],
                                        ProviderOf(*target_),
                                        *config_->provider_metrics[target_->provider_index]);
-  std::optional<Failure> failure = co_await Converse(*target_);
+  std::optional<Failure> failure = co_await Converse();
   if (is_cancelled_ && !has_head_gone_) failure = MakeFailure(FailureKind::kClientCancelled, "");
   if (!failure) co_return AttemptAction{};  // Answered: nobody looks at the action.
   const milliseconds duration = attempt_->Elapsed();
   provider_time_ += duration;
   failure->target = target_->target;
+  if (provider_call_) provider_call_->FitWords(*failure);
   if (attempt_->has_answer()) {
     failure->upstream_request_id = std::string(UpstreamRequestId(*attempt_));
     failure->rate_limit_headers = RateLimitHeaders(*attempt_);
@@ -105,20 +144,20 @@ asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action)
   co_return plan_.OnAttemptFailed(std::move(*failure), duration);
 }
 
-asio::awaitable<std::optional<Failure>> Exchange::Converse(const RouteTarget& target) {
-  const ProviderConfig& provider = ProviderOf(target);
-  const UpstreamRequest request = provider.dialect->BuildRequest(
-      provider.endpoint, call_.endpoint, target.target.model, call_.scan, call_.body);
-  std::optional<Failure> failure = co_await attempt_->Begin(request);
+asio::awaitable<std::optional<Failure>> Exchange::Converse() {
+  auto planned = Plan(*target_);
+  if (auto* failure = std::get_if<Failure>(&planned)) co_return std::move(*failure);
+  provider_call_ = std::get<std::unique_ptr<ProviderCall>>(std::move(planned));
+  std::optional<Failure> failure = co_await attempt_->Begin(provider_call_->request());
   if (failure) co_return failure;
   const bool is_success = attempt_->status() / 100 == 2;
   if (call_.scan.is_stream && is_success && !IsJson(attempt_->headers().Get("content-type"))) {
-    co_return co_await RelayStream(*provider.dialect);
+    co_return co_await PassStream();
   }
-  co_return co_await RelayWhole(*provider.dialect);
+  co_return co_await PassWhole();
 }
 
-asio::awaitable<std::optional<Failure>> Exchange::RelayWhole(const Dialect& dialect) {
+asio::awaitable<std::optional<Failure>> Exchange::PassWhole() {
   attempt_->NoteFirstOutput();
   std::string body;
   const auto limit = static_cast<size_t>(config_->config->limits.response_bytes);
@@ -131,13 +170,13 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayWhole(const Dialect& dial
     }
   }
   const UpstreamReply reply{attempt_->status(), attempt_->headers(), body, loop_.clock.Wall()};
-  std::optional<Failure> failure = dialect.ClassifyReply(call_.endpoint, reply);
+  std::optional<Failure> failure = provider_call_->TakeReply(reply, body);
   if (failure) co_return failure;
   if (call_.scan.is_stream) {
     co_return MakeFailure(FailureKind::kUpstreamMalformed,
                           "The provider answered a request for a stream without one.");
   }
-  tokens_used_ = dialect.TokensUsed(call_.endpoint, body);
+  tokens_used_ = provider_call_->tokens_used();
   ReportSuccess(AttemptReport::Kind::kSuccess);
   const milliseconds duration = attempt_->Elapsed();
   provider_time_ += duration;
@@ -145,7 +184,7 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayWhole(const Dialect& dial
   result_.status = attempt_->status();
   const std::string head =
       RenderHead(result_.status, "application/json", body.size(), &target_->target,
-                 UpstreamRequestId(*attempt_), RateLimitHeaders(*attempt_));
+                 UpstreamRequestId(*attempt_), AnswerHeaders());
   attempt_->ReleaseConnection();
   attempt_ = nullptr;
   has_head_gone_ = true;
@@ -153,8 +192,8 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayWhole(const Dialect& dial
   co_return std::nullopt;
 }
 
-asio::awaitable<std::optional<Failure>> Exchange::RelayStream(const Dialect& dialect) {
-  const std::unique_ptr<StreamReader> reader = dialect.NewStreamReader(call_.endpoint);
+asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
+  const std::unique_ptr<StreamReader> reader = provider_call_->NewStreamReader();
   std::string piece;
   for (;;) {
     piece.clear();
@@ -185,7 +224,7 @@ asio::awaitable<std::optional<Failure>> Exchange::RelayStream(const Dialect& dia
     if (step.failure) {
       if (!has_head_gone_) co_return std::move(*step.failure);
       tokens_used_ = reader->TokensUsed();
-      co_await FailStream(std::move(*step.failure));
+      co_await FailStream(std::move(*step.failure), reader->position());
       co_return std::nullopt;
     }
     if (step.is_complete) {
@@ -200,7 +239,7 @@ asio::awaitable<bool> Exchange::SendStreamPiece(std::string_view bytes) {
   std::string head;
   if (!std::exchange(has_head_gone_, true)) {
     head = RenderHead(200, "text/event-stream", std::nullopt, &target_->target,
-                      UpstreamRequestId(*attempt_), RateLimitHeaders(*attempt_));
+                      UpstreamRequestId(*attempt_), AnswerHeaders());
   }
   if (call_.http_minor == 0) {
     co_return co_await client_.Write(Gather(head, bytes));
@@ -218,8 +257,9 @@ asio::awaitable<void> Exchange::FinishStream(StreamReader& reader) {
   }
 }
 
-asio::awaitable<void> Exchange::FailStream(Failure failure) {
+asio::awaitable<void> Exchange::FailStream(Failure failure, StreamPosition position) {
   failure.target = target_->target;
+  provider_call_->FitWords(failure);
   failure.upstream_request_id = std::string(UpstreamRequestId(*attempt_));
   ReportFailure(failure);
   plan_.OnAnswerFailed(failure, attempt_->Elapsed());
@@ -232,7 +272,9 @@ asio::awaitable<void> Exchange::FailStream(Failure failure) {
                              plan_.refused(),
                              std::nullopt,
                              config_->config->max_client_wait,
-                             config_->config->secrets};
+                             config_->config->secrets,
+                             position.next_sequence_number,
+                             std::move(position.response_id)};
   const bool is_written =
       co_await SendStreamPiece(RenderStreamFailure(failure, call_.endpoint, context));
   if (is_written && call_.http_minor > 0) {
@@ -327,6 +369,16 @@ std::string Exchange::RenderHead(int status, std::string_view content_type,
 std::vector<HeaderField> Exchange::RateLimitHeaders(const Attempt& attempt) const {
   if (!attempt.provider().expose_rate_limits) return {};
   return PassedOnHeaders(attempt.headers());
+}
+
+std::vector<HeaderField> Exchange::AnswerHeaders() const {
+  std::vector<HeaderField> headers = RateLimitHeaders(*attempt_);
+  std::string dropped;
+  for (const std::string& field : provider_call_->dropped()) {
+    absl::StrAppend(&dropped, dropped.empty() ? "" : ", ", field);
+  }
+  if (!dropped.empty()) headers.push_back({"x-candor-dropped", std::move(dropped)});
+  return headers;
 }
 
 std::string_view Exchange::UpstreamRequestId(const Attempt& attempt) const {

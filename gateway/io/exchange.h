@@ -13,7 +13,7 @@
 #include "gateway/config.h"
 #include "gateway/core/exchange_plan.h"
 #include "gateway/core/reply_head.h"
-#include "gateway/dialects/dialect.h"
+#include "gateway/dialects/provider_call.h"
 #include "gateway/io/admission_client.h"
 #include "gateway/io/attempt.h"
 #include "gateway/io/client_connection.h"
@@ -67,14 +67,18 @@ class Exchange {
   boost::asio::awaitable<void> CarryOut(ExchangeAction action);
   boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask);
   boost::asio::awaitable<ExchangeAction> TryTarget(const AttemptAction& action);
-  boost::asio::awaitable<std::optional<Failure>> Converse(const RouteTarget& target);
-  boost::asio::awaitable<std::optional<Failure>> RelayWhole(const Dialect& dialect);
-  boost::asio::awaitable<std::optional<Failure>> RelayStream(const Dialect& dialect);
+  boost::asio::awaitable<std::optional<Failure>> Converse();
+  boost::asio::awaitable<std::optional<Failure>> PassWhole();
+  boost::asio::awaitable<std::optional<Failure>> PassStream();
   boost::asio::awaitable<bool> SendStreamPiece(std::string_view bytes);
   boost::asio::awaitable<void> FinishStream(StreamReader& reader);
-  boost::asio::awaitable<void> FailStream(Failure failure);
+  boost::asio::awaitable<void> FailStream(Failure failure, StreamPosition position);
   boost::asio::awaitable<void> ReplyWithFailure(FailAction action);
 
+  // The targets of the route that can serve this request, in order; all of them when none can, and
+  // then `refusal_` says why.
+  std::vector<const RouteTarget*> ChooseTargets();
+  std::variant<std::unique_ptr<ProviderCall>, Failure> Plan(const RouteTarget& target);
   void OnClientLost();
   void ReportFailure(const Failure& failure);
   void ReportSuccess(AttemptReport::Kind kind);
@@ -84,6 +88,8 @@ class Exchange {
                          std::string_view upstream_request_id,
                          const std::vector<HeaderField>& more) const;
   std::vector<HeaderField> RateLimitHeaders(const Attempt& attempt) const;
+  // Of an answer: the above, and what was left out of the request.
+  std::vector<HeaderField> AnswerHeaders() const;
   std::string_view UpstreamRequestId(const Attempt& attempt) const;
   const ProviderConfig& ProviderOf(const RouteTarget& target) const;
   static std::vector<common::Target> TargetsOf(const std::vector<const RouteTarget*>& route);
@@ -94,10 +100,14 @@ class Exchange {
   std::shared_ptr<const LoopConfig> config_;
   ClientConnection& client_;
   ClientCall call_;
+  ClientAsk ask_;
+  std::optional<Failure> refusal_;
   std::vector<const RouteTarget*> route_;
   ExchangePlan plan_;
 
-  std::unique_ptr<Attempt> attempt_;  // under way
+  // Of the attempt under way.
+  std::unique_ptr<Attempt> attempt_;
+  std::unique_ptr<ProviderCall> provider_call_;
   const RouteTarget* target_ = nullptr;
   std::string token_;
   std::chrono::milliseconds provider_time_{0};  // spent waiting for providers before the status

@@ -11,6 +11,7 @@
 #include "gateway/core/ascii.h"
 #include "gateway/core/failure_reply.h"
 #include "gateway/core/request_id.h"
+#include "gateway/dialects/translation.h"
 
 namespace gateway {
 namespace {
@@ -22,14 +23,12 @@ using boost::beast::error_code;
 constexpr std::string_view kModelsPath = "/v1/models";
 // Beyond a request's own limits, what may wait unparsed: one line of chunk framing.
 constexpr size_t kMaxUnparsedBytes = 64 << 10;
-constexpr Endpoint kServed[] = {Endpoint::kChatCompletions, Endpoint::kCompletions,
-                                Endpoint::kEmbeddings};
 
+// Embeddings are no conversation and need no dialect of the client's.
 std::optional<Endpoint> EndpointOf(std::string_view path) {
-  for (const Endpoint endpoint : kServed) {
-    if (EndpointPath(endpoint) == path) return endpoint;
-  }
-  return std::nullopt;
+  const std::optional<Endpoint> endpoint = FindEndpoint(path);
+  if (!endpoint || *endpoint == Endpoint::kEmbeddings) return endpoint;
+  return FindClientDialect(*endpoint) == nullptr ? std::nullopt : endpoint;
 }
 
 bool IsModelsPath(std::string_view path) {
@@ -266,7 +265,7 @@ asio::awaitable<Session::Served> Session::AnswerCall(Endpoint endpoint) {
   model_ = scan.model;
   is_stream_ = scan.is_stream;
   const Route* route = nullptr;
-  if (std::optional<Failure> failure = CheckModel(endpoint, scan, &route)) {
+  if (std::optional<Failure> failure = CheckModel(scan, &route)) {
     co_return co_await Fail(endpoint, std::move(*failure));
   }
   if (services_.load.inflight.fetch_add(1, std::memory_order_relaxed) >= limits().inflight) {
@@ -282,8 +281,7 @@ asio::awaitable<Session::Served> Session::AnswerCall(Endpoint endpoint) {
   co_return served;
 }
 
-std::optional<Failure> Session::CheckModel(Endpoint endpoint, const RequestScan& scan,
-                                           const Route** route) const {
+std::optional<Failure> Session::CheckModel(const RequestScan& scan, const Route** route) const {
   *route = config_->config->routes.Find(scan.model);
   if (*route == nullptr) {
     Failure failure = MakeFailure(
@@ -299,16 +297,7 @@ std::optional<Failure> Session::CheckModel(Endpoint endpoint, const RequestScan&
     failure.param = "\"model\"";
     return failure;
   }
-  const auto serves = [&](const RouteTarget& target) {
-    return config_->config->providers[target.provider_index].dialect->Serves(endpoint);
-  };
-  const auto& targets = (*route)->targets;
-  if (std::all_of(targets.begin(), targets.end(), serves)) return std::nullopt;
-  Failure failure = MakeFailure(FailureKind::kBadRequest,
-                                common::Concat("The model `", scan.model, "` is not served on ",
-                                               EndpointPath(endpoint), "."));
-  failure.param = "\"model\"";
-  return failure;
+  return std::nullopt;
 }
 
 asio::awaitable<Session::Served> Session::RunExchange(Endpoint endpoint, RequestScan scan,

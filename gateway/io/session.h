@@ -82,8 +82,7 @@ class Session {
                                        std::string body, std::vector<HeaderField> more);
 
   std::optional<Failure> CheckHead();
-  std::optional<Failure> CheckModel(Endpoint endpoint, const RequestScan& scan,
-                                    const Route** route) const;
+  std::optional<Failure> CheckModel(const RequestScan& scan, const Route** route) const;
   Failure ParseFailure(boost::beast::error_code error) const;
   std::string_view ClientKey() const;
   void BeginRequest();

@@ -32,8 +32,8 @@ TEST(OpenAiRequestTest, ReplacesOnlyTheModel) {
   const ProviderEndpoint provider = {
       .host = "api.example.com", .base_path = "/v1", .api_version = "", .credential = "k-1"};
   UpstreamRequest built =
-      FindDialect("openai")->BuildRequest(provider, Endpoint::kChatCompletions, "yours \"x\"",
-                                          Scan(Endpoint::kChatCompletions, body), body);
+      FindDialect("openai")->BuildRelay(provider, Endpoint::kChatCompletions, "yours \"x\"",
+                                        Scan(Endpoint::kChatCompletions, body), body);
   const UpstreamRequest request = std::move(built);
   const std::string want = R"({"messages":[{"content":"model"}], "model" : "yours \"x\"","n":1})";
   EXPECT_EQ(BodyOf(request), want);
@@ -47,7 +47,7 @@ TEST(OpenAiRequestTest, ReplacesOnlyTheModel) {
 
 TEST(OpenAiRequestTest, ABodyWithTheRightModelIsOnePieceOfTheClients) {
   const std::string body = R"({"model":"m","input":"x"})";
-  const UpstreamRequest request = FindDialect("openai")->BuildRequest(
+  const UpstreamRequest request = FindDialect("openai")->BuildRelay(
       {.host = "h", .base_path = "", .api_version = "", .credential = ""}, Endpoint::kEmbeddings,
       "m", Scan(Endpoint::kEmbeddings, body), body);
   ASSERT_EQ(request.body.size(), 1u);
@@ -57,7 +57,7 @@ TEST(OpenAiRequestTest, ABodyWithTheRightModelIsOnePieceOfTheClients) {
 
 TEST(AzureRequestTest, NamesTheDeploymentInThePath) {
   const std::string body = R"({"model":"m","messages":[],"stream":true})";
-  const UpstreamRequest request = FindDialect("azure")->BuildRequest(
+  const UpstreamRequest request = FindDialect("azure")->BuildRelay(
       {.host = "x.example.com", .base_path = "", .api_version = "2024-10-21", .credential = "k"},
       Endpoint::kChatCompletions, "my deployment/4o", Scan(Endpoint::kChatCompletions, body), body);
   EXPECT_TRUE(request.head.starts_with(

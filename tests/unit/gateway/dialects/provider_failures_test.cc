@@ -52,7 +52,7 @@ struct Verdict {
 };
 
 Verdict JudgeStream(const Dialect& dialect, Endpoint endpoint, const std::string& body) {
-  const auto reader = dialect.NewStreamReader(endpoint);
+  const auto reader = dialect.NewRelayedStream(endpoint);
   StreamStep step = reader->Feed(body);
   bool is_committed = step.is_committed;
   if (!step.failure && !step.is_complete) {

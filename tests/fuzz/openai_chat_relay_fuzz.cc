@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "gateway/dialects/openai_stream.h"
+#include "gateway/dialects/openai_chat_relay.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace {
@@ -30,7 +30,7 @@ void Add(const gateway::StreamStep& step, Result& result) {
 }
 
 Result ReadStream(const std::vector<std::string>& pieces) {
-  gateway::OpenAiStreamReader reader;
+  gateway::OpenAiChatRelay reader;
   Result result;
   for (const std::string& piece : pieces) {
     if (!result.is_complete && !result.failure) Add(reader.Feed(piece), result);

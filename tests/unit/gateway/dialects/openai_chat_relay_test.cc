@@ -1,4 +1,4 @@
-#include "gateway/dialects/openai_stream.h"
+#include "gateway/dialects/openai_chat_relay.h"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ void Add(const StreamStep& step, Result& result) {
 }
 
 Result ReadStream(const std::vector<std::string_view>& pieces) {
-  OpenAiStreamReader reader;
+  OpenAiChatRelay reader;
   Result result;
   for (const std::string_view piece : pieces) {
     if (result.is_complete || result.failure) break;
@@ -208,7 +208,7 @@ TEST(OpenAiStreamTest, EveryCutOfAGoodStreamIsSeen) {
 }
 
 TEST(OpenAiStreamTest, WhatIsHeldBackIsBounded) {
-  OpenAiStreamReader many;
+  OpenAiChatRelay many;
   StreamStep step;
   int fed = 0;
   while (!step.failure && fed < 1000) {
@@ -218,7 +218,7 @@ TEST(OpenAiStreamTest, WhatIsHeldBackIsBounded) {
   EXPECT_EQ(fed, kMaxHeldEvents + 1);
   EXPECT_EQ(step.failure->kind, FailureKind::kUpstreamMalformed);
 
-  OpenAiStreamReader endless;
+  OpenAiChatRelay endless;
   step = endless.Feed(kText);
   const std::string line(1 << 20, 'x');
   size_t bytes = 0;

@@ -1,0 +1,36 @@
+// What the events of a stream of chat or text completion chunks mean, for clients of the same
+// dialect.
+//
+// A chunk commits that carries output (text, reasoning, a tool call, a refusal) or a finish reason.
+// An error chunk is one also with `choices` beside it, and so is a finish reason "error".
+//
+// Only `[DONE]` completes a stream. One that ends after a finish reason without it is interrupted
+// all the same: a relay that died looks just like that, and its usage or its error are missing. The
+// client has the finish reason and can tell that the text is whole.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "gateway/dialects/relayed_stream.h"
+
+namespace gateway {
+
+class OpenAiChatJudge final : public EventJudge {
+ public:
+  EventMeaning Judge(const SseEvent& event, Care care) override;
+  int64_t tokens_used() const override { return tokens_used_; }
+
+ private:
+  int64_t tokens_used_ = 0;
+};
+
+class OpenAiChatRelay final : public RelayedStream {
+ public:
+  OpenAiChatRelay() : RelayedStream(std::make_unique<OpenAiChatJudge>()) {}
+};
+
+// Whether `data` of an event is the end marker of chat and text completions.
+bool IsDoneMarker(std::string_view data);
+
+}  // namespace gateway

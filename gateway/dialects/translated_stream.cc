@@ -1,0 +1,44 @@
+#include "gateway/dialects/translated_stream.h"
+
+#include <utility>
+
+namespace gateway {
+
+bool TranslatedStream::TakeData(const SseEvent& event, StreamStep& step) {
+  deltas_.clear();
+  EventVerdict verdict = parser_->Take(event, deltas_);
+  if (verdict.failure) {
+    step.failure = std::move(verdict.failure);
+    return false;
+  }
+  // What came in one event with an error is not the model's answer.
+  if (verdict.kind == EventVerdict::Kind::kError) return TakeNoEvent(event, step);
+  CountEvent();
+  if (!RenderDeltas(step)) return false;
+  return verdict.kind == EventVerdict::Kind::kGoesOn || CompleteWithEnd(step);
+}
+
+bool TranslatedStream::TakeEnd(StreamStep& step) {
+  deltas_.clear();
+  if (!parser_->TakeEnd(deltas_)) return false;
+  if (RenderDeltas(step)) CompleteWithEnd(step);
+  return true;
+}
+
+bool TranslatedStream::RenderDeltas(StreamStep& step) {
+  rendered_.clear();
+  for (const Delta& delta : deltas_) {
+    if (IsOutput(delta)) Commit();
+    if (delta.kind == Delta::Kind::kUsage) tokens_used_ = delta.usage.Total();
+    renderer_->Render(delta, rendered_);
+  }
+  return rendered_.empty() || PassOrHold(rendered_, step);
+}
+
+bool TranslatedStream::CompleteWithEnd(StreamStep& step) {
+  rendered_.clear();
+  if (is_committed()) renderer_->RenderEnd(rendered_);
+  return Complete(rendered_, step);
+}
+
+}  // namespace gateway

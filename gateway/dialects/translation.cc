@@ -1,0 +1,24 @@
+#include "gateway/dialects/translation.h"
+
+#include "gateway/dialects/openai_chat.h"
+#include "gateway/dialects/openai_completions.h"
+
+namespace gateway {
+
+const ClientDialect* FindClientDialect(Endpoint endpoint) {
+  static const OpenAiChatClient chat;
+  static const OpenAiCompletionsClient completions;
+  switch (endpoint) {
+    case Endpoint::kChatCompletions:
+      return &chat;
+    case Endpoint::kCompletions:
+      return &completions;
+    case Endpoint::kResponses:
+    case Endpoint::kMessages:
+    case Endpoint::kEmbeddings:
+      return nullptr;
+  }
+  return nullptr;
+}
+
+}  // namespace gateway
