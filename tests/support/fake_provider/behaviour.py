@@ -24,6 +24,7 @@ class Behaviour:
       headers         mapping or list of pairs, sent beside (or instead of) the usual ones
       body            text, or any JSON value; replaces the dialect's answer
       events          list of event-stream blocks, sent as text/event-stream
+      line_end        of event-stream blocks: "\\n", or "\\r\\n" as Google sends
       content_type    replaces the usual one; "" sends none
       chunks          how many pieces of text a healthy answer has
       chunk_bytes     size of each piece; 0: a short word
@@ -50,6 +51,7 @@ class Behaviour:
     headers: typing.Any = ()
     body: typing.Any = None
     events: typing.Optional[list] = None
+    line_end: str = "\n"
     content_type: typing.Optional[str] = None
     chunks: int = 3
     chunk_bytes: int = 0

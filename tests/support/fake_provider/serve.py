@@ -127,7 +127,7 @@ class Acting:
         behaviour, call = self._behaviour, self._call
         status = behaviour.status
         if behaviour.events is not None:
-            return status, "text/event-stream; charset=utf-8", _blocks(behaviour.events)
+            return status, "text/event-stream; charset=utf-8", self._blocks(behaviour.events)
         if behaviour.body is not None:
             return status, "application/json", _as_bytes(behaviour.body)
         if status >= 400:
@@ -147,7 +147,14 @@ class Acting:
             return "application/json", _as_bytes(dialects.healthy_body(call, texts))
         if call.dialect == "gemini" and "alt=sse" not in self._request.target:
             return "application/json", _json_array(dialects.healthy_events(call, texts))
-        return "text/event-stream; charset=utf-8", _blocks(dialects.healthy_events(call, texts))
+        return "text/event-stream; charset=utf-8", self._blocks(
+            dialects.healthy_events(call, texts)
+        )
+
+    def _blocks(self, events):
+        line_end = self._behaviour.line_end
+        for event in events:
+            yield ((event + "\n\n").replace("\n", line_end)).encode("utf-8")
 
     def _framing(self, body):
         if self._behaviour.framing != "auto":
@@ -221,11 +228,6 @@ class Acting:
 def _as_bytes(body):
     text = body if isinstance(body, str) else json.dumps(body)
     return text.encode("utf-8")
-
-
-def _blocks(events):
-    for event in events:
-        yield (event + "\n\n").encode("utf-8")
 
 
 def _json_array(events):

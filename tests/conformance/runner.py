@@ -1,0 +1,77 @@
+"""Runs trials one after the other: tells the provider what to do, asks the gateway, judges."""
+
+import dataclasses
+import json
+import typing
+
+from . import client_apis, grade, raw_client
+from .cases import Trial
+from .target import CannotGrade
+
+DEADLINE_S = 15.0
+SLACK_S = 5.0  # beyond the time after which the gateway gives up on a silent provider
+
+
+@dataclasses.dataclass
+class Result:
+    trial: Trial
+    verdict: typing.Optional[grade.Verdict]  # None: not graded, the gateway's timeout is unknown
+
+
+class Runner:
+    """Grades one gateway whose provider is `provider` (a ProviderThread)."""
+
+    def __init__(self, gateway, provider):
+        self._gateway = gateway
+        self._provider = provider
+        self._number = 0
+
+    def run(self, trial):
+        """The Result of one trial. Each takes the gateway's next model."""
+        number = self._number
+        self._number += 1
+        if trial.case.needs_timeout and self._gateway.waits_for_provider_s is None:
+            return Result(trial, None)
+        self._provider.case = trial.case
+        try:
+            reply = self._ask(trial, number)
+        finally:
+            self._provider.case = None
+        return Result(trial, grade.judge(trial, reply))
+
+    def check_reachable(self, client_api):
+        """Raises CannotGrade when a healthy provider's answer does not come through."""
+        asked_before = self._provider.asked.count
+        number, self._number = self._number, self._number + 1
+        api = client_apis.APIS[client_api]
+        reply = self._post(api, api.path, api.request(self._gateway.model(number), False), number)
+        where = f"POST {self._gateway.base_url}{api.path}"
+        if reply.status is None:
+            raise CannotGrade(f"{where}: {reply.trouble or 'no answer'}. Is the gateway running?")
+        if self._provider.asked.count == asked_before:
+            raise CannotGrade(
+                f"{where} answered {reply.status} without asking the suite's provider. Configure"
+                f" the gateway's provider as http://{self._provider.address}/v1 (without /v1 for"
+                f" Anthropic and Gemini).\nIt said: {reply.text()[:500]}"
+            )
+        if reply.status != 200:
+            raise CannotGrade(
+                f"{where}: the provider gave a healthy answer and the gateway answered"
+                f" {reply.status}. Its API key goes into --header, its model into --model.\n"
+                f"It said: {reply.text()[:500]}"
+            )
+
+    def _ask(self, trial, number):
+        api = client_apis.APIS[trial.client_api]
+        mistake = trial.case.request or {}
+        body = mistake.get("body", api.request(self._gateway.model(number), trial.is_stream))
+        deadline_s = DEADLINE_S
+        if trial.case.needs_timeout:
+            deadline_s = self._gateway.waits_for_provider_s + SLACK_S
+        return self._post(api, mistake.get("path", api.path), body, number, deadline_s)
+
+    def _post(self, api, path, body, number, deadline_s=DEADLINE_S):
+        payload = body if isinstance(body, str) else json.dumps(body)
+        own = self._gateway.headers(number)
+        headers = {"content-type": "application/json", **api.headers(), **own}
+        return raw_client.post(self._gateway.base_url, path, payload.encode(), headers, deadline_s)
