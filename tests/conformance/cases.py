@@ -17,6 +17,7 @@ How the provider acts it out; without any of these it answers with its dialect's
 What holds for it beside its meaning:
   wait_s          the wait that the provider states; absent or null: it states none that counts
   statuses        instead of those that the meaning allows
+  is_retried      the client waits as long as it was told and asks again; the provider is well then
 Where it applies; absent: everywhere that the dialect can say it:
   provider_apis, client_apis, modes ("whole", "stream"); needs_timeout: only where it is known that
   the gateway gives up on a silent provider in time
@@ -49,6 +50,7 @@ class Case:
     request: typing.Optional[dict] = None
     wait_s: typing.Optional[float] = None
     statuses: typing.Optional[list] = None
+    is_retried: bool = False
     provider_apis: typing.Any = PROVIDER_APIS
     client_apis: typing.Any = CLIENT_APIS
     modes: typing.Any = MODES

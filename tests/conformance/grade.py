@@ -195,7 +195,8 @@ def _when(trial, meaning, reply):
         return _not_marked_retryable(reply)
     if case.failed_after_output():
         return None
-    if case.wait_s is None and reply.status not in (429, 503):
+    is_about_load = case.means in ("rate_limited", "overloaded")
+    if reply.status not in (429, 503) and not (is_about_load and case.wait_s is not None):
         return None
     waits, trouble = _told_waits(reply)
     if trouble:
@@ -234,6 +235,11 @@ def _long_wait(waits, reply, stated_s):
     if min(waits.values()) < LONG_WAIT_S:
         return f"a wait of {min(waits.values()):g} s, though the provider said {stated_s:g} s"
     return ""
+
+
+def longest_told_wait_s(reply):
+    """Of a reply that keeps the third promise."""
+    return max(_told_waits(reply)[0].values())
 
 
 def _told_waits(reply):

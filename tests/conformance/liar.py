@@ -10,6 +10,7 @@ from . import raw_client
 from .target import Gateway
 
 PROVIDER_DEADLINE_S = 5.0
+POLL_S = 0.02  # how soon `stop` is noticed
 HELLO = {"role": "assistant", "content": ""}
 ANSWER = {
     "id": "c",
@@ -62,6 +63,21 @@ def hurry(answer):
         answer.headers = {"retry-after": "0", "x-should-retry": "true"}
 
 
+class Forgetful:
+    """Tells the true wait of the first failure, and then still refuses."""
+
+    def __init__(self):
+        self._headers = None
+
+    def __call__(self, answer):
+        if answer.is_failure():
+            self._headers = answer.headers
+        elif self._headers:
+            error = {"message": "Wait.", "type": "requests"}
+            answer.status, answer.headers = 429, self._headers
+            answer.body = json.dumps({"error": error}).encode()
+
+
 def say_html(answer):
     """True statuses, and a page that no client can read."""
     if answer.is_failure():
@@ -83,10 +99,13 @@ class Liar(Gateway):
     def __init__(self, provider_address, lie):
         provider = f"http://{provider_address}"
         self._server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), type("Handler", (_Handler,), {"provider": provider, "lie": lie})
+            ("127.0.0.1", 0),
+            type("Handler", (_Handler,), {"provider": provider, "lie": staticmethod(lie)}),
         )
         super().__init__("http://127.0.0.1:%d" % self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(POLL_S,), daemon=True
+        )
         self._thread.start()
 
     def stop(self):
@@ -106,7 +125,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         headers = {name: self.headers[name] for name in names if name in self.headers}
         reply = raw_client.post(self.provider, self.path, request, headers, PROVIDER_DEADLINE_S)
         answer = Answer(reply)
-        type(self).lie(answer)
+        self.lie(answer)
         self._send(answer)
 
     def _send(self, answer):

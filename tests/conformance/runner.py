@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 import typing
 
 from . import client_apis, grade, raw_client
@@ -37,7 +38,10 @@ class Runner:
             reply = self._ask(trial, number)
         finally:
             self._provider.case = None
-        return Result(trial, grade.judge(trial, reply))
+        verdict = grade.judge(trial, reply)
+        if trial.case.is_retried and verdict.is_kept():
+            verdict = self._retry(trial, number, grade.longest_told_wait_s(reply), verdict)
+        return Result(trial, verdict)
 
     def check_reachable(self, client_api):
         """Raises CannotGrade when a healthy provider's answer does not come through."""
@@ -60,6 +64,15 @@ class Runner:
                 f" {reply.status}. Its API key goes into --header, its model into --model.\n"
                 f"It said: {reply.text()[:500]}"
             )
+
+    def _retry(self, trial, number, wait_s, verdict):
+        """The verdict once the told wait is over and the provider is well again."""
+        time.sleep(wait_s)
+        reply = self._ask(trial, number)
+        if reply.status == 200:
+            return verdict
+        why = f"after the told wait of {wait_s:g} s the next attempt got {reply.status}"
+        return grade.Verdict({**verdict.reasons, "P3": why}, verdict.seen)
 
     def _ask(self, trial, number):
         api = client_apis.APIS[trial.client_api]
