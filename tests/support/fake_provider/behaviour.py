@@ -4,6 +4,8 @@ import dataclasses
 import json
 import typing
 
+from answer import Answer, parse_answer
+
 
 class ScriptError(ValueError):
     """A script that makes no sense; the message says where and why."""
@@ -25,6 +27,7 @@ class Behaviour:
       body            text, or any JSON value; replaces the dialect's answer
       events          list of event-stream blocks, sent as text/event-stream
       line_end        of event-stream blocks: "\\n", or "\\r\\n" as Google sends
+      answer          what the model says, written down in the dialect's way: see answer.py
       content_type    replaces the usual one; "" sends none
       chunks          how many pieces of text a healthy answer has
       chunk_bytes     size of each piece; 0: a short word
@@ -39,6 +42,7 @@ class Behaviour:
       before_headers  "answer", or "close", "reset", "stall" instead of it
       cut_after_events, cut_after_bytes
                       stops there in the body and goes on with `end`
+      last_events     list of event-stream blocks, sent before `end`
       end             "finish" (well framed, but early), "close", "reset", "stall", "garbage" (bytes
                       that break the framing)
       framing         "auto", "length", "chunked", "close" (the body ends with the connection)
@@ -52,6 +56,7 @@ class Behaviour:
     body: typing.Any = None
     events: typing.Optional[list] = None
     line_end: str = "\n"
+    answer: typing.Optional[Answer] = None
     content_type: typing.Optional[str] = None
     chunks: int = 3
     chunk_bytes: int = 0
@@ -64,6 +69,7 @@ class Behaviour:
     before_headers: str = "answer"
     cut_after_events: typing.Optional[int] = None
     cut_after_bytes: typing.Optional[int] = None
+    last_events: tuple = ()
     end: str = "close"
     framing: str = "auto"
     afterwards: str = "keep"
@@ -83,6 +89,9 @@ def parse_behaviour(value):
     known = {field.name for field in dataclasses.fields(Behaviour)}
     if unknown := set(value) - known:
         raise ScriptError(f"unknown key {sorted(unknown)[0]!r}; known are {sorted(known)}")
+    value = dict(value)
+    if value.get("answer") is not None:
+        value["answer"] = _parse_answer(value["answer"])
     behaviour = Behaviour(**value)
     _check_choice("before_headers", behaviour.before_headers, BEFORE_HEADERS)
     _check_choice("end", behaviour.end, ENDS)
@@ -93,6 +102,13 @@ def parse_behaviour(value):
     except (TypeError, ValueError):
         raise ScriptError("headers are an object or a list of pairs") from None
     return behaviour
+
+
+def _parse_answer(value):
+    try:
+        return parse_answer(value)
+    except (TypeError, ValueError) as error:
+        raise ScriptError(str(error)) from None
 
 
 def _check_choice(key, value, choices):

@@ -8,8 +8,12 @@ root names the provider, so that one process can stand in for many:
 import dataclasses
 import json
 import re
-import time
 import urllib.parse
+
+import anthropic_answers
+import gemini_answers
+import openai_answers
+import responses_answers
 
 WORDS = ("Honest", " answers", " travel", " far", " and", " arrive", " whole")
 
@@ -19,7 +23,7 @@ class Call:
     """One request as the dialect understands it."""
 
     dialect: str  # "openai", "azure", "anthropic", "gemini" or "" for an unknown path
-    api: str  # "chat", "completions", "embeddings", "responses", "models", "messages", "generate"
+    api: str  # "chat", "completions", "embeddings", "responses", "models", "messages", "generate" ...
     provider: str  # "default" when the path names none
     model: str
     is_stream: bool
@@ -38,7 +42,8 @@ ROUTES = (
     (
         "gemini",
         re.compile(
-            r"^(?:/([^/]+))?/v1(?:beta)?/models/([^/:]+):(generateContent|streamGenerateContent)$"
+            r"^(?:/([^/]+))?/v1(?:beta)?/models/([^/:]+)"
+            r":(generateContent|streamGenerateContent|embedContent|batchEmbedContents)$"
         ),
     ),
     (
@@ -149,14 +154,14 @@ def error_body(call, status, message=None):
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def healthy_body(call, texts):
-    """The complete answer as JSON; `texts` are the pieces of the model's words."""
-    return _BODIES[call.api](call, texts)
+def healthy_body(call, answer):
+    """The complete answer as JSON."""
+    return _BODIES[call.api](call, answer)
 
 
-def healthy_events(call, texts):
+def healthy_events(call, answer):
     """The streamed answer: each item one event-stream block without its empty line."""
-    return _EVENTS[call.api](call, texts)
+    return _EVENTS[call.api](call, answer)
 
 
 def can_stream(call):
@@ -170,257 +175,21 @@ def pieces(count, size):
         yield word if not size else word.ljust(size, ".")[:size]
 
 
-def _data(value):
-    return "data: " + json.dumps(value, separators=(",", ":"))
-
-
-def _named(name, value):
-    return f"event: {name}\n" + _data({"type": name, **value})
-
-
-def _usage(count):
-    return {"prompt_tokens": 7, "completion_tokens": count, "total_tokens": 7 + count}
-
-
-def _chat_body(call, texts):
-    texts = list(texts)
-    return {
-        "id": f"chatcmpl-fake{call.number}",
-        "object": "chat.completion",
-        "created": int(time.time()),
-        "model": call.model,
-        "usage": _usage(len(texts)),
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": "stop",
-                "logprobs": None,
-                "message": {"role": "assistant", "content": "".join(texts), "refusal": None},
-            }
-        ],
-    }
-
-
-def _chat_events(call, texts):
-    def chunk(delta, finish=None):
-        return {
-            "id": f"chatcmpl-fake{call.number}",
-            "object": "chat.completion.chunk",
-            "created": created,
-            "model": call.model,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        }
-
-    created = int(time.time())
-    count = 0
-    if call.dialect == "azure":
-        yield _data({**chunk({}), "choices": [], "prompt_filter_results": []})
-    yield _data(chunk({"role": "assistant", "content": ""}))
-    for text in texts:
-        count += 1
-        yield _data(chunk({"content": text}))
-    yield _data(chunk({}, finish="stop"))
-    if (call.body.get("stream_options") or {}).get("include_usage"):
-        yield _data({**chunk({}), "choices": [], "usage": _usage(count)})
-    yield "data: [DONE]"
-
-
-def _completion_body(call, texts):
-    texts = list(texts)
-    return {
-        "id": f"cmpl-fake{call.number}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": call.model,
-        "usage": _usage(len(texts)),
-        "choices": [
-            {"index": 0, "text": "".join(texts), "finish_reason": "stop", "logprobs": None}
-        ],
-    }
-
-
-def _completion_events(call, texts):
-    head = {
-        "id": f"cmpl-fake{call.number}",
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": call.model,
-    }
-    for text in texts:
-        yield _data({**head, "choices": [{"index": 0, "text": text, "finish_reason": None}]})
-    yield _data({**head, "choices": [{"index": 0, "text": "", "finish_reason": "stop"}]})
-    yield "data: [DONE]"
-
-
-def _embedding_body(call, _):
-    inputs = call.body.get("input", "")
-    inputs = inputs if isinstance(inputs, list) else [inputs]
-    # The SDKs ask for base64 by default: three little-endian floats 0.25, 0.5, 0.75.
-    vector = (
-        "AACAPgAAAD8AAEA/" if call.body.get("encoding_format") == "base64" else [0.25, 0.5, 0.75]
-    )
-    return {
-        "object": "list",
-        "model": call.model,
-        "usage": {"prompt_tokens": 4, "total_tokens": 4},
-        "data": [
-            {"object": "embedding", "index": i, "embedding": vector} for i in range(len(inputs))
-        ],
-    }
-
-
-def _models_body(call, _):
-    models = [
-        {"id": name, "object": "model", "created": 1700000000, "owned_by": "fake"}
-        for name in ("fake-large", "fake-small")
-    ]
-    return {"object": "list", "data": models}
-
-
-def _response_object(call, texts, status):
-    output = [
-        {
-            "id": f"msg_fake{call.number}",
-            "type": "message",
-            "role": "assistant",
-            "status": "completed",
-            "content": [{"type": "output_text", "text": "".join(texts), "annotations": []}],
-        }
-    ]
-    return {
-        "id": f"resp_fake{call.number}",
-        "object": "response",
-        "created_at": int(time.time()),
-        "status": status,
-        "model": call.model,
-        "error": None,
-        "incomplete_details": None,
-        "output": output if status == "completed" else [],
-        "parallel_tool_calls": True,
-        "tools": [],
-        "tool_choice": "auto",
-        "usage": (
-            None
-            if status != "completed"
-            else {
-                "input_tokens": 7,
-                "output_tokens": len(texts),
-                "total_tokens": 7 + len(texts),
-                "input_tokens_details": {"cached_tokens": 0},
-                "output_tokens_details": {"reasoning_tokens": 0},
-            }
-        ),
-    }
-
-
-def _responses_body(call, texts):
-    return _response_object(call, list(texts), "completed")
-
-
-def _responses_events(call, texts):
-    number = 0
-
-    def event(name, value):
-        nonlocal number
-        number += 1
-        return _named(name, {"sequence_number": number - 1, **value})
-
-    place = {"item_id": f"msg_fake{call.number}", "output_index": 0, "content_index": 0}
-    said = []
-    yield event("response.created", {"response": _response_object(call, [], "in_progress")})
-    yield event("response.in_progress", {"response": _response_object(call, [], "in_progress")})
-    item = {"id": place["item_id"], "type": "message", "role": "assistant", "content": []}
-    yield event(
-        "response.output_item.added", {"output_index": 0, "item": {**item, "status": "in_progress"}}
-    )
-    yield event(
-        "response.content_part.added",
-        {**place, "part": {"type": "output_text", "text": "", "annotations": []}},
-    )
-    for text in texts:
-        said.append(text)
-        yield event("response.output_text.delta", {**place, "delta": text, "logprobs": []})
-    done = {"type": "output_text", "text": "".join(said), "annotations": []}
-    yield event("response.output_text.done", {**place, "text": done["text"], "logprobs": []})
-    yield event("response.content_part.done", {**place, "part": done})
-    yield event(
-        "response.output_item.done",
-        {"output_index": 0, "item": {**item, "status": "completed", "content": [done]}},
-    )
-    yield event("response.completed", {"response": _response_object(call, said, "completed")})
-
-
-def _messages_body(call, texts):
-    texts = list(texts)
-    return {
-        "id": f"msg_fake{call.number}",
-        "type": "message",
-        "role": "assistant",
-        "model": call.model,
-        "content": [{"type": "text", "text": "".join(texts)}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": {"input_tokens": 7, "output_tokens": len(texts)},
-    }
-
-
-def _messages_events(call, texts):
-    message = {**_messages_body(call, []), "content": [], "stop_reason": None}
-    count = 0
-    yield _named("message_start", {"message": message})
-    yield _named("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}})
-    yield _named("ping", {})
-    for text in texts:
-        count += 1
-        yield _named(
-            "content_block_delta", {"index": 0, "delta": {"type": "text_delta", "text": text}}
-        )
-    yield _named("content_block_stop", {"index": 0})
-    yield _named(
-        "message_delta",
-        {
-            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-            "usage": {"output_tokens": count},
-        },
-    )
-    yield _named("message_stop", {})
-
-
-def _generate_part(call, text, finish=None):
-    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
-    if finish:
-        candidate["finishReason"] = finish
-    return {
-        "candidates": [candidate],
-        "modelVersion": call.model,
-        "responseId": f"fake{call.number}",
-        "usageMetadata": {"promptTokenCount": 7, "candidatesTokenCount": 1, "totalTokenCount": 8},
-    }
-
-
-def _generate_body(call, texts):
-    return _generate_part(call, "".join(texts), "STOP")
-
-
-def _generate_events(call, texts):
-    for text in texts:
-        yield _data(_generate_part(call, text))
-    yield _data(_generate_part(call, "", "STOP"))
-
-
 _BODIES = {
-    "chat": _chat_body,
-    "completions": _completion_body,
-    "embeddings": _embedding_body,
-    "models": _models_body,
-    "responses": _responses_body,
-    "messages": _messages_body,
-    "generate": _generate_body,
+    "chat": openai_answers.chat_body,
+    "completions": openai_answers.completion_body,
+    "embeddings": openai_answers.embedding_body,
+    "models": openai_answers.models_body,
+    "responses": responses_answers.body,
+    "messages": anthropic_answers.body,
+    "generate": gemini_answers.body,
+    "embedContent": gemini_answers.embedding_body,
+    "batchEmbedContents": gemini_answers.embeddings_body,
 }
 _EVENTS = {
-    "chat": _chat_events,
-    "completions": _completion_events,
-    "responses": _responses_events,
-    "messages": _messages_events,
-    "generate": _generate_events,
+    "chat": openai_answers.chat_events,
+    "completions": openai_answers.completion_events,
+    "responses": responses_answers.events,
+    "messages": anthropic_answers.events,
+    "generate": gemini_answers.events,
 }

@@ -5,6 +5,7 @@ import json
 import time
 import urllib.parse
 
+from answer import Answer
 import dialects
 import wire
 
@@ -142,13 +143,15 @@ class Acting:
 
     def _healthy(self):
         call = self._call
-        texts = dialects.pieces(self._behaviour.chunks, self._behaviour.chunk_bytes)
+        said = self._behaviour.answer or Answer(
+            dialects.pieces(self._behaviour.chunks, self._behaviour.chunk_bytes)
+        )
         if not dialects.can_stream(call):
-            return "application/json", _as_bytes(dialects.healthy_body(call, texts))
+            return "application/json", _as_bytes(dialects.healthy_body(call, said))
         if call.dialect == "gemini" and "alt=sse" not in self._request.target:
-            return "application/json", _json_array(dialects.healthy_events(call, texts))
+            return "application/json", _json_array(dialects.healthy_events(call, said))
         return "text/event-stream; charset=utf-8", self._blocks(
-            dialects.healthy_events(call, texts)
+            dialects.healthy_events(call, said)
         )
 
     def _blocks(self, events):
@@ -194,6 +197,8 @@ class Acting:
                 piece = piece[:left]
                 left -= len(piece)
             await self._send(wire.render_chunk(piece) if framing == "chunked" else piece)
+        for block in self._blocks(behaviour.last_events):
+            await self._send(wire.render_chunk(block) if framing == "chunked" else block)
         if (is_cut or left == 0) and behaviour.end != "finish":
             await self._end(behaviour.end)
         if framing == "chunked":
