@@ -538,9 +538,16 @@ TableStats TargetTable::Stats(const Moment& moment) {
                    .reporters = reporters_.size(),
                    .evicted = evicted_,
                    .not_remembered = not_remembered_};
-  for (auto& [id, target] : targets_by_id_) {
-    Advance(*target, moment);
-    ++stats.targets_by_state[static_cast<size_t>(target->health.StateAt(moment.now))];
+  for (auto& [name, provider] : providers_) {
+    Advance(*provider, moment);
+    HealthState worst = provider->health.StateAt(moment.now);
+    for (auto& [model, target] : provider->targets) {
+      Advance(*target, moment);
+      const HealthState state = target->health.StateAt(moment.now);
+      ++stats.targets_by_state[static_cast<size_t>(state)];
+      worst = std::max(worst, state);
+    }
+    stats.provider_states.push_back({name, worst});
   }
   return stats;
 }

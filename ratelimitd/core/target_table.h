@@ -55,6 +55,12 @@ struct KnownRefusal {
 // Whether a provider may be asked at all.
 enum class Askable : uint8_t { kYes, kNo };
 
+// A provider, with the most serious state of its own and of its targets.
+struct ProviderState {
+  std::string provider;
+  HealthState state = HealthState::kHealthy;
+};
+
 struct TableStats {
   size_t targets = 0;
   size_t providers = 0;
@@ -62,6 +68,7 @@ struct TableStats {
   uint64_t evicted = 0;
   uint64_t not_remembered = 0;  // admissions of new targets while the table was full of facts
   std::array<size_t, kHealthStates> targets_by_state{};
+  std::vector<ProviderState> provider_states{};  // in no particular order
 };
 
 class TargetTable {

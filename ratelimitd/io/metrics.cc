@@ -2,6 +2,8 @@
 
 #include <prometheus/text_serializer.h>
 
+#include "absl/container/flat_hash_set.h"
+
 namespace ratelimitd {
 namespace {
 
@@ -93,6 +95,10 @@ void Metrics::AddTableSeries() {
   not_remembered_ = &CounterFamily(registry_, "candor_ratelimitd_targets_not_remembered_total",
                                    "Admissions of new targets while the table was full of facts.")
                          .Add({});
+  provider_family_ = &prometheus::BuildGauge()
+                          .Name("candor_ratelimitd_provider_state")
+                          .Help("1 for the most serious state of a provider and its targets.")
+                          .Register(registry_);
 }
 
 void Metrics::Count(const AdmissionTally& tally) {
@@ -117,11 +123,35 @@ void Metrics::CountReload(const absl::Status& status) {
   (status.ok() ? reloads_ok_ : reloads_failed_)->Increment();
 }
 
+void Metrics::ShowProviders(const std::vector<ProviderState>& states) {
+  const std::lock_guard lock(mutex_);
+  absl::flat_hash_set<std::string_view> known;
+  for (const ProviderState& entry : states) known.insert(entry.provider);
+  absl::erase_if(providers_, [&](auto& shown) {
+    if (known.contains(shown.first)) return false;
+    for (int i = 1; i < kHealthStates; ++i) provider_family_->Remove(shown.second[i]);
+    return true;
+  });
+  for (const ProviderState& entry : states) {
+    if (providers_.size() >= kMaxProviders && !providers_.contains(entry.provider)) continue;
+    auto& gauges = providers_[entry.provider];
+    for (int i = 1; i < kHealthStates; ++i) {
+      const auto state = static_cast<HealthState>(i);
+      if (gauges[i] == nullptr) {
+        gauges[i] = &provider_family_->Add(
+            {{"provider", entry.provider}, {"state", std::string(HealthStateName(state))}});
+      }
+      gauges[i]->Set(state == entry.state ? 1 : 0);
+    }
+  }
+}
+
 std::string Metrics::Render(const TableStats& stats) {
   for (int i = 1; i < kHealthStates; ++i) {
     targets_[i]->Set(static_cast<double>(stats.targets_by_state[i]));
   }
   reporters_->Set(static_cast<double>(stats.reporters));
+  ShowProviders(stats.provider_states);
   RaiseTo(*evicted_, stats.evicted);
   RaiseTo(*not_remembered_, stats.not_remembered);
   return prometheus::TextSerializer().Serialize(registry_.Collect());

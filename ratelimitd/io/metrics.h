@@ -1,5 +1,6 @@
 // The figures of ratelimitd for Prometheus. Every series exists from the start, so that rates are
-// right from the first event; label sets are closed. Thread-safe; an update is one atomic addition.
+// right from the first event; label sets are closed, but for providers, whose number is bounded.
+// Thread-safe; an update is one atomic addition.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -8,8 +9,11 @@
 #include <prometheus/registry.h>
 
 #include <array>
+#include <mutex>
 #include <string>
+#include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "ratelimitd/core/target_table.h"
 
@@ -36,13 +40,16 @@ class Metrics {
   prometheus::Gauge& sessions() { return *sessions_; }
   prometheus::Gauge& watchers() { return *watchers_; }
 
-  // The text exposition, with `stats` in it.
+  // The text exposition, with `stats` in it. Of the providers at most kMaxProviders are shown:
+  // those that were there first.
+  static constexpr size_t kMaxProviders = 256;
   std::string Render(const TableStats& stats);
 
  private:
   void AddAdmissionSeries();
   void AddStoreSeries();
   void AddTableSeries();
+  void ShowProviders(const std::vector<ProviderState>& states);
 
   prometheus::Registry registry_;
   prometheus::Counter* admitted_ = nullptr;
@@ -62,6 +69,11 @@ class Metrics {
   prometheus::Gauge* reporters_ = nullptr;
   prometheus::Counter* evicted_ = nullptr;
   prometheus::Counter* not_remembered_ = nullptr;
+  prometheus::Family<prometheus::Gauge>* provider_family_ = nullptr;
+  std::mutex mutex_;
+  // By name, then by state.
+  absl::flat_hash_map<std::string, std::array<prometheus::Gauge*, kHealthStates>>
+      providers_;  // guarded by mutex_
 };
 
 }  // namespace ratelimitd

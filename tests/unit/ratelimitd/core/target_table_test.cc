@@ -326,5 +326,17 @@ TEST(TargetTableTest, TableFullOfFactsAdmitsNewTargetsWithoutRememberingThem) {
   EXPECT_EQ(stats.not_remembered, 1u);
 }
 
+TEST(TargetTableTest, StatsTellTheMostSeriousStateOfAProviderAndItsTargets) {
+  Fleet fleet;
+  fleet.Trip();
+  fleet.ReportLimit(fleet.Ask({{"openai", "other"}}), 60s);
+  fleet.Report(fleet.Ask({{"azure", "gpt"}}), OutcomeKind::kSuccess);
+  absl::flat_hash_map<std::string, HealthState> states;
+  for (const auto& [provider, state] : fleet.table.Stats(fleet.Now()).provider_states)
+    states[provider] = state;
+  EXPECT_EQ(states, (absl::flat_hash_map<std::string, HealthState>{
+                        {"openai", HealthState::kOpen}, {"azure", HealthState::kHealthy}}));
+}
+
 }  // namespace
 }  // namespace ratelimitd
