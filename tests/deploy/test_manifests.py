@@ -1,0 +1,309 @@
+"""The manifests build, fit the schemas of Kubernetes, refer to nothing that is not there, and hold
+configurations that the programs take."""
+
+import re
+import subprocess
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from support.manifests import DEPLOY, build, container_ports, kustomizations, pod, pod_labels
+from support.programs import REPOSITORY, gateway_binary, ratelimitd_binary
+
+OLDEST_KUBERNETES = "1.30"
+CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}  # the Prometheus operator's
+BINARIES = {"gateway.yaml": gateway_binary(), "ratelimitd.yaml": ratelimitd_binary()}
+# Named in the README for the operator to create: no manifest holds a secret.
+OPERATORS_SECRETS = {"provider-keys"}
+
+every_kustomization = pytest.mark.parametrize("directory", kustomizations())
+
+
+def named(item):
+    return f"{item['kind']}/{item['metadata']['name']}"
+
+
+def test_there_is_a_base_and_every_overlay_is_found():
+    assert "base" in kustomizations()
+    assert {p.name for p in (DEPLOY / "overlays").iterdir()} == {
+        d.removeprefix("overlays/") for d in kustomizations() if d.startswith("overlays/")
+    }
+
+
+@every_kustomization
+@pytest.mark.parametrize("version", [OLDEST_KUBERNETES, kubernetes_validate.latest_version()])
+def test_every_object_fits_its_schema(directory, version):
+    for item in build(directory).objects:
+        if item["kind"] not in CUSTOM_KINDS:
+            kubernetes_validate.validate(item, version, strict=True)
+
+
+@every_kustomization
+def test_everything_is_in_one_namespace(directory):
+    for item in build(directory).objects:
+        where = item["metadata"]["name" if item["kind"] == "Namespace" else "namespace"]
+        assert where == "candor", named(item)
+
+
+@every_kustomization
+def test_volumes_and_accounts_refer_to_what_exists(directory):
+    manifests = build(directory)
+    for workload in manifests.workloads():
+        spec = pod(workload)
+        assert manifests.one("ServiceAccount", spec["serviceAccountName"])
+        claims = workload["spec"].get("volumeClaimTemplates", [])
+        volumes = {v["name"] for v in spec.get("volumes", [])} | {
+            c["metadata"]["name"] for c in claims
+        }
+        mounted = {m["name"] for c in spec["containers"] for m in c["volumeMounts"]}
+        assert mounted == volumes, named(workload)
+        for volume in spec.get("volumes", []):
+            if "configMap" in volume:
+                assert manifests.one("ConfigMap", volume["configMap"]["name"]), volume
+            if "secret" in volume:
+                assert volume["secret"]["secretName"] in OPERATORS_SECRETS, volume
+        for container in spec["containers"]:
+            for variable in container.get("env", []):
+                source = variable.get("valueFrom", {}).get("secretKeyRef")
+                assert source is None or source["name"] in OPERATORS_SECRETS, variable
+            assert "envFrom" not in container
+
+
+@every_kustomization
+def test_files_that_the_configuration_names_are_mounted(directory):
+    for workload in build(directory).workloads():
+        mounts = [m["mountPath"] for c in pod(workload)["containers"] for m in c["volumeMounts"]]
+        text = config_of(directory, workload)
+        named_files = re.findall(r"(?:_file|path): *\"?(/[^\s\"},]+)", text)
+        config_path = pod(workload)["containers"][0]["args"][-1]
+        for path in [*named_files, config_path]:
+            assert path.rsplit("/", 1)[0] in mounts, f"{path} of {named(workload)}"
+
+
+def test_secrets_are_created_by_the_readme():
+    readme = (DEPLOY / "README.md").read_text()
+    keys = re.findall(r"/run/secrets/candor/(\S+)", config_of("base", gateway_of("base")))
+    assert keys
+    for name in OPERATORS_SECRETS:
+        assert f"create secret generic {name}" in readme
+    for key in keys:
+        assert re.search(rf"--from-(file|literal)={key}=", readme), key
+
+
+@every_kustomization
+def test_selectors_select(directory):
+    manifests = build(directory)
+    for workload in manifests.workloads():
+        assert workload["spec"]["selector"]["matchLabels"].items() <= pod_labels(workload).items()
+        for spread in pod(workload).get("topologySpreadConstraints", []):
+            assert manifests.selected_by(spread["labelSelector"]["matchLabels"]) == [workload]
+    for service in manifests.of_kind("Service"):
+        (workload,) = manifests.selected_by(service["spec"]["selector"])
+        for port in service["spec"]["ports"]:
+            assert port["targetPort"] in container_ports(workload), named(service)
+    for budget in manifests.of_kind("PodDisruptionBudget"):
+        assert len(manifests.selected_by(budget["spec"]["selector"]["matchLabels"])) == 1
+    for scaler in manifests.of_kind("HorizontalPodAutoscaler"):
+        reference = scaler["spec"]["scaleTargetRef"]
+        target = manifests.one(reference["kind"], reference["name"])
+        assert "replicas" not in target["spec"], "the autoscaler's number would be overwritten"
+    for stateful_set in manifests.of_kind("StatefulSet"):
+        service = manifests.one("Service", stateful_set["spec"]["serviceName"])
+        assert service["spec"]["clusterIP"] == "None"
+    for monitor in manifests.of_kind("ServiceMonitor"):
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        (service,) = [
+            s for s in manifests.of_kind("Service") if wanted <= s["metadata"]["labels"].items()
+        ]
+        ports = {port["name"] for port in service["spec"]["ports"]}
+        assert {e["port"] for e in monitor["spec"]["endpoints"]} <= ports
+
+
+@every_kustomization
+def test_every_container_is_confined(directory):
+    for workload in build(directory).workloads():
+        spec = pod(workload)
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            resources = container["resources"]
+            assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory"}
+
+
+@every_kustomization
+def test_no_volume_is_mounted_in_a_way_that_hides_its_changes(directory):
+    for workload in build(directory).workloads():
+        for container in pod(workload)["containers"]:
+            assert not any("subPath" in mount for mount in container["volumeMounts"])
+
+
+@every_kustomization
+def test_every_container_is_probed(directory):
+    for workload in build(directory).workloads():
+        ports = container_ports(workload)
+        for container in pod(workload)["containers"]:
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                asked = container[probe]
+                if "grpc" in asked:
+                    assert asked["grpc"]["port"] == ports["grpc"]
+                else:
+                    wanted = "/readyz" if probe == "readinessProbe" else "/healthz"
+                    assert asked["httpGet"] == {"path": wanted, "port": "admin"}
+                    assert "admin" in ports
+
+
+@every_kustomization
+def test_pods_get_the_time_to_drain(directory):
+    manifests = build(directory)
+    for workload in manifests.workloads():
+        config = yaml.safe_load(config_of(directory, workload))
+        drain = config["limits"]["drain"] if "limits" in config else config.get("drain", "2s")
+        for container in pod(workload)["containers"]:
+            before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert before >= 5
+            needed = before + seconds(drain)
+            assert pod(workload)["terminationGracePeriodSeconds"] >= needed + 10, named(workload)
+
+
+@every_kustomization
+def test_configured_addresses_are_the_declared_ports(directory):
+    for workload in build(directory).workloads():
+        config = yaml.safe_load(config_of(directory, workload))
+        ports = set(container_ports(workload).values())
+        assert {int(config[key].rsplit(":", 1)[1]) for key in ("listen", "admin")} == ports
+
+
+@every_kustomization
+def test_gateways_ask_a_service_of_ratelimitd(directory):
+    manifests = build(directory)
+    target = ratelimitd_target(directory)
+    name, port = re.fullmatch(r"dns:///([a-z-]+):(\d+)", target).groups()
+    service = manifests.one("Service", name)
+    (workload,) = manifests.selected_by(service["spec"]["selector"])
+    assert workload["metadata"]["name"] == "ratelimitd"
+    assert int(port) in {p["port"] for p in service["spec"]["ports"]}
+    is_alone = workload["spec"]["replicas"] == 1
+    # Round robin needs the address of every pod; one pod is found faster by the Service's own.
+    assert (service["spec"].get("clusterIP") != "None") == is_alone
+
+
+@every_kustomization
+def test_policies_let_through_what_is_needed_and_nothing_else(directory):
+    manifests = build(directory)
+    gateway, ratelimitd = gateway_of(directory), manifests.selected_by(labelled("ratelimitd"))[0]
+    everything = manifests.one("NetworkPolicy", "nothing-by-default")["spec"]
+    assert everything == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+    assert callers(manifests, ratelimitd, 50051) == [{"podSelector": {"matchLabels": labelled("gateway")}}]
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert callers(manifests, ratelimitd, 9091) == [monitoring]
+    assert callers(manifests, gateway, 9090) == [monitoring]
+    assert callers(manifests, gateway, 8080) == [
+        {"namespaceSelector": {"matchLabels": {"candor-client": "true"}}}
+    ]
+    for policy in manifests.of_kind("NetworkPolicy"):
+        for rule in policy["spec"].get("ingress", []):
+            assert rule.get("from") and rule.get("ports"), named(policy)
+        for rule in policy["spec"].get("egress", []):
+            assert rule.get("to") and rule.get("ports"), named(policy)
+            for peer in rule["to"]:
+                if "podSelector" in peer:
+                    (workload,) = manifests.selected_by(peer["podSelector"]["matchLabels"])
+                    assert {p["port"] for p in rule["ports"]} <= set(
+                        container_ports(workload).values()
+                    )
+
+
+@every_kustomization
+def test_the_programs_take_their_configuration(directory, tmp_path):
+    """Mounted secrets are looked for where the test has put them."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    seen = set()
+    for config_map in build(directory).of_kind("ConfigMap"):
+        for name, text in config_map["data"].items():
+            if name not in BINARIES:
+                continue
+            seen.add(name)
+            for secret in re.findall(r"/run/secrets/candor/([\w.-]+)", text):
+                (secrets / secret).write_text("not-a-key")
+            path = tmp_path / name
+            path.write_text(text.replace("/run/secrets/candor", str(secrets)))
+            done = subprocess.run(
+                [BINARIES[name], "--check", "--config", path],
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+            assert done.returncode == 0, done.stderr
+    assert seen == set(BINARIES)
+
+
+@every_kustomization
+def test_images_are_of_this_version(directory):
+    version = re.search(r"candor VERSION ([\d.]+)", (REPOSITORY / "CMakeLists.txt").read_text()).group(1)
+    for workload in build(directory).workloads():
+        for container in pod(workload)["containers"]:
+            assert container["image"] == f"candor-{container['name']}:{version}"
+
+
+@every_kustomization
+def test_gateways_survive_a_rollout_and_a_lost_node(directory):
+    manifests = build(directory)
+    gateway = gateway_of(directory)
+    (scaler,) = manifests.of_kind("HorizontalPodAutoscaler")
+    assert scaler["spec"]["minReplicas"] >= 3
+    assert gateway["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    spread = {c["topologyKey"] for c in pod(gateway)["topologySpreadConstraints"]}
+    assert spread == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+    budgets = {b["metadata"]["name"]: b["spec"] for b in manifests.of_kind("PodDisruptionBudget")}
+    assert budgets["gateway"]["maxUnavailable"] == 1
+
+
+def labelled(name):
+    return {"app.kubernetes.io/name": name}
+
+
+def gateway_of(directory):
+    (workload,) = build(directory).selected_by(labelled("gateway"))
+    return workload
+
+
+def config_of(directory, workload):
+    name = workload["metadata"]["name"]
+    return build(directory).one("ConfigMap", name)["data"][f"{name}.yaml"]
+
+
+def ratelimitd_target(directory):
+    """What the gateway's configuration comes to with the variables of its container."""
+    gateway = gateway_of(directory)
+    text = yaml.safe_load(config_of(directory, gateway))["ratelimitd"]["target"]
+    variable, default = re.fullmatch(r"\$\{(\w+):-(.*)\}", text).groups()
+    env = {v["name"]: v.get("value") for v in pod(gateway)["containers"][0].get("env", [])}
+    return env.get(variable, default)
+
+
+def callers(manifests, workload, port):
+    """Peers that some policy lets reach the port of the workload's pods."""
+    return [
+        peer
+        for policy in manifests.of_kind("NetworkPolicy")
+        if (labels := policy["spec"]["podSelector"].get("matchLabels", {})).items()
+        <= pod_labels(workload).items()
+        and labels
+        for rule in policy["spec"].get("ingress", [])
+        if port in {p["port"] for p in rule["ports"]}
+        for peer in rule["from"]
+    ]
+
+
+def seconds(duration):
+    number, unit = re.fullmatch(r"(\d+)(ms|s|m|h)", duration).groups()
+    return int(number) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[unit]
