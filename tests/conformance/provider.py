@@ -69,11 +69,13 @@ def render(case, call):
     if case.steps:
         return {**usual, **_stream(case, call)}
     if case.acts:
-        return {**usual, **case.acts}
+        return {**usual, **json.loads(fill_in_moments(json.dumps(case.acts)))}
     if case.means == "answered":
         return usual
-    body = words.error_body(call.dialect, case.means, case.message, case.details)
-    status = case.status or words.status_of(call.dialect, case.means)
+    # What a gateway passes on although its caller sent nonsense, a provider refuses.
+    means = "invalid_request" if case.means == "callers_mistake" else case.means
+    body = words.error_body(call.dialect, means, case.message, case.details)
+    status = case.status or words.status_of(call.dialect, means)
     return {**usual, "status": status, "body": body}
 
 
