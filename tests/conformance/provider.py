@@ -13,6 +13,7 @@ import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support" / "fake_provider"))
 
+import answer  # noqa: E402
 import attempts  # noqa: E402
 import behaviour  # noqa: E402
 import dialects  # noqa: E402
@@ -28,11 +29,12 @@ CHUNK_DELAY_MS = 5
 
 class ProviderThread:
     """Listens from construction to `stop`. `case` is what the next requests are answered with; None
-    is a healthy answer."""
+    is a healthy answer. `trouble` says what is wrong with the suite itself, if anything."""
 
     def __init__(self, host="127.0.0.1", port=0):
         """Raises OSError when the address cannot be taken."""
         self.case = None
+        self.trouble = ""
         self.asked = attempts.Attempts()
         self._loop = asyncio.new_event_loop()
         self._server = self._loop.run_until_complete(
@@ -45,7 +47,11 @@ class ProviderThread:
     def next(self, _provider, path, model):
         """For serve.Provider: what to do with a request for this path."""
         call = dialects.locate(path, json.dumps({"model": model}))
-        return behaviour.parse_behaviour(render(self.case, call) if call.dialect else {})
+        try:
+            return behaviour.parse_behaviour(render(self.case, call) if call.dialect else {})
+        except Exception as error:
+            self.trouble = f"case {self.case.id} as {call.dialect}'s {call.api}: {error!r}"
+            raise
 
     def stop(self):
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(5)
@@ -62,7 +68,7 @@ class ProviderThread:
 
 def render(case, call):
     """The behaviour (fake_provider/behaviour.py) that acts `case` out towards `call`."""
-    usual = {"line_end": _line_end(call), "chunks": len(TEXTS)}
+    usual = {"line_end": _line_end(call), "answer": {"text": TEXTS}}
     if case is None:
         return usual
     usual["headers"] = _headers(case)
@@ -107,7 +113,7 @@ class StreamParts:
     after it, and the dialect's mark of the end ([] where the dialect has none)."""
 
     def __init__(self, call):
-        blocks = list(dialects.healthy_events(call, list(TEXTS)))
+        blocks = list(dialects.healthy_events(call, answer.Answer(TEXTS)))
         is_output = [any(json.dumps(text)[1:-1] in b for text in TEXTS) for b in blocks]
         if call.api == "responses":
             is_output = ["response.output_text.delta" in block for block in blocks]

@@ -38,6 +38,7 @@ class Runner:
             reply = self._ask(trial, number)
         finally:
             self._provider.case = None
+        assert not self._provider.trouble, self._provider.trouble
         verdict = grade.judge(trial, reply)
         if trial.case.is_retried and verdict.is_kept():
             verdict = self._retry(trial, number, grade.longest_told_wait_s(reply), verdict)
