@@ -1,7 +1,8 @@
-"""Failures that providers really sent, served by the fake provider and judged by each line's truth.
+"""Failures that providers really sent, and our own cases of the same shapes, served by the fake
+provider and judged by each line's truth, through every dialect of clients that can reach it.
 
-The data belongs to others and is read in place: CANDOR_CORPUS, default ../shared/corpus beside the
-repository.
+The recorded data belongs to others and is read in place: CANDOR_CORPUS, default ../shared/corpus
+beside the repository.
 """
 
 import json
@@ -9,97 +10,146 @@ import os
 
 import pytest
 
+from support.clients import CLIENTS, EMBEDDINGS
 from support.programs import REPOSITORY
+from support.stack import PROVIDER_DIALECTS
 
 CORPUS = REPOSITORY / os.environ.get("CANDOR_CORPUS", "../shared/corpus") / "upstream-errors.jsonl"
+OWN_CASES = REPOSITORY / "tests/data/provider_failures.jsonl"
+SERVED = ("chat_completions", "completions", "embeddings")
 MAX_CLIENT_WAIT_MS = 60_000  # the gateway's default: a longer wait is not for a client's process
-PAIR = {"routes": 160, "ratelimitd_config": {"defaults": {"backoff": {"ceiling": "1h"}}}}
+PAIR = {
+    "routes": {"openai": 800, "azure": 60, "anthropic": 60, "gemini": 90},
+    "doubles": False,
+    "ratelimitd_config": {"defaults": {"backoff": {"ceiling": "1h"}}},
+}
 
-# Which endpoint shows a line of this api; the others need dialects that are not served yet.
-ENDPOINTS = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
-
-CLASSES = {
-    "rate_limited": {"rate_limited"},
-    "quota_exhausted": {"quota_exhausted", "provider_auth"},
-    "overloaded": {"overloaded", "rate_limited", "upstream_error"},
-    "upstream_error": {"upstream_error"},
-    "timeout": {"upstream_timeout"},
-    "auth": {"provider_auth"},
-    "permission": {"provider_auth"},
-    "invalid_request": {"invalid_request"},
-    "context_length": {"context_length"},
-    "content_filter": {"content_filter"},
-    "not_found": {"model_not_found", "invalid_request"},
-    "too_large": {"too_large", "context_length"},
-    "unprocessable": {"unprocessable"},
-    "malformed": {"upstream_malformed"},
+KINDS = {
+    "rate_limited": "rate_limited",
+    "quota_exhausted": "quota_exhausted",
+    "overloaded": "overloaded",
+    "upstream_error": "upstream_error",
+    "timeout": "upstream_timeout",
+    "auth": "provider_auth",
+    "permission": "provider_auth",
+    "invalid_request": "invalid_request",
+    "context_length": "context_length",
+    "content_filter": "content_filter",
+    "not_found": "model_not_found",
+    "too_large": "too_large",
+    "unprocessable": "unprocessable",
+    "malformed": "upstream_malformed",
+    "interrupted": "upstream_interrupted",
 }
 
 
-def read_lines():
-    """The lines that can be shown, or one that is skipped visibly."""
-    if not CORPUS.exists():
-        reason = f"no corpus at {CORPUS}: CANDOR_CORPUS names the folder of upstream-errors.jsonl"
-        return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id="absent")]
-    lines = [json.loads(line) for line in CORPUS.read_text().splitlines()]
-    return [pytest.param(line, id=line["id"]) for line in lines if line["api"] in ENDPOINTS]
+def provider_dialect(line):
+    """Who speaks this line's api. "other" is what a server says beside OpenAI's API."""
+    if line["api"] == "generateContent":
+        return "gemini"
+    if line["api"] == "messages":
+        return "anthropic"
+    return "azure" if line["provider"].startswith("azure") else "openai"
 
 
-def ask(pair, line, route):
-    fields = {"model": route.model, "messages": [{"role": "user", "content": "x"}], "input": "x"}
-    fields.pop("input" if line["api"] == "chat" else "messages")
-    if line["kind"] == "stream":
-        fields["stream"] = True
-    return pair.gateway.post(ENDPOINTS[line["api"]], fields)
+def clients_for(line):
+    """Which clients can meet the line: a stream in the shape of one OpenAI API comes only when that
+    API was asked."""
+    if line["api"] == "embeddings":
+        return [EMBEDDINGS]
+    if line["kind"] == "stream" and line["status"] == 200 and provider_dialect(line) == "openai":
+        names = ["responses"] if line["api"] == "responses" else ["chat_completions", "messages"]
+        return [CLIENTS[name] for name in names]
+    return list(CLIENTS.values())
+
+
+def read_cases(path):
+    """One case for each line and client, or one that is skipped visibly."""
+    if not path.exists():
+        reason = f"no corpus at {path}: CANDOR_CORPUS names the folder of upstream-errors.jsonl"
+        return [pytest.param(None, None, marks=pytest.mark.skip(reason=reason), id="absent")]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        pytest.param(line, client, id=f"{line['id']}-{client.name}")
+        for line in lines
+        if line["provider"] != "bedrock"  # its dialect is not spoken here
+        and provider_dialect(line) in PROVIDER_DIALECTS
+        for client in clients_for(line)
+        if client.name in SERVED
+    ]
 
 
 def behaviour_of(line):
-    headers = {
-        k: v
-        for k, v in line["headers"].items()
-        if k.lower()
+    fields = line["headers"].items()
+    headers = [
+        (name, value)
+        for name, values in fields
+        if name.lower()
         not in ("content-length", "transfer-encoding", "connection", "content-encoding")
-    }
-    named = {name.lower() for name in headers}
-    content_type = None if "content-type" not in named else ""
+        for value in (values if isinstance(values, list) else [values])
+    ]
+    named = {name.lower() for name, _ in headers}
     return {
         "status": line["status"],
         "headers": headers,
         "body": line["body"],
-        "content_type": content_type,
+        "content_type": "" if "content-type" in named else _content_type(line),
     }
 
 
-@pytest.mark.parametrize("line", read_lines())
-def test_real_failure(pair, line):
+def _content_type(line):
+    """Where the source kept none: that of an event stream, or the fake provider's usual one."""
+    is_json = line["body"].lstrip().startswith(("{", "["))
+    return "text/event-stream" if line["kind"] == "stream" and not is_json else None
+
+
+@pytest.mark.parametrize("line, client", read_cases(CORPUS))
+def test_real_failure(pair, line, client):
+    judge(pair, line, client)
+
+
+@pytest.mark.parametrize("line, client", read_cases(OWN_CASES))
+def test_own_case(pair, line, client):
+    judge(pair, line, client)
+
+
+def judge(pair, line, client):
     truth = line["truth"]
-    route = pair.route_of("azure" if line["provider"].startswith("azure") else "openai")
+    route = pair.route_of(provider_dialect(line))
     route.first.next(**behaviour_of(line))
 
-    reply = ask(pair, line, route)
+    reply = client.ask(pair.gateway, route.model, stream=line["kind"] == "stream")
 
     if truth.get("mid_stream"):
-        error = json.loads(reply.events()[-1])["error"]
-        assert "[DONE]" not in reply.events()
-        status, should_retry = error["status"], None
+        error = client.failure_in_stream(reply)
+        status, wait_ms = error["status"], error["candor"]["retry_after_ms"]
     else:
-        error = reply.error()
-        status, should_retry = reply.status, reply.header("x-should-retry")
-    kind = error["candor"]["kind"]
-    assert kind in CLASSES[truth["class"]], (line["id"], error)
-    assert status == truth["client_status"]
-    worth_a_wait = truth["retryable"] and (truth["retry_after_ms"] or 0) <= MAX_CLIENT_WAIT_MS
-    assert should_retry in (None, "true" if worth_a_wait else "false")
-    assert_timing(reply, truth)
+        error = client.failure(reply)
+        status, wait_ms = reply.status, reply.header("retry-after") and reply.wait_ms()
+        assert_advice(reply, error, truth)
+    assert error["candor"]["kind"] == KINDS[truth["class"]], error
+    assert status == truth["client_status"], error
+    assert error["candor"]["upstream_status"] == line["status"]
+    assert_timing(wait_ms, status, line)
     assert_charged(pair, route, truth)
 
 
-def assert_timing(reply, truth):
-    if truth["retryable"] and truth["retry_after_ms"] and reply.header("retry-after"):
-        assert reply.wait_ms() >= truth["retry_after_ms"] - 500, "earlier than the provider asked"
-        assert reply.wait_ms() <= truth["retry_after_ms"] * 1.2 + 2000
+def assert_advice(reply, error, truth):
+    assert reply.kind() == error["candor"]["kind"]
+    worth_a_wait = truth["retryable"] and (truth["retry_after_ms"] or 0) <= MAX_CLIENT_WAIT_MS
+    assert reply.header("x-should-retry") == ("true" if worth_a_wait else "false")
+
+
+def assert_timing(wait_ms, status, line):
+    truth = line["truth"]
     if not truth["retryable"]:
-        assert reply.header("retry-after") is None
+        assert wait_ms is None
+    elif status in (429, 503):
+        assert wait_ms > 0
+    is_believed = line["status"] >= 400  # a success says in its headers when, but not what for
+    if is_believed and truth["retryable"] and truth["retry_after_ms"] and wait_ms:
+        assert wait_ms >= truth["retry_after_ms"] - 500, "earlier than the provider asked"
+        assert wait_ms <= truth["retry_after_ms"] * 1.2 + 2000
 
 
 def assert_charged(pair, route, truth):

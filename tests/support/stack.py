@@ -10,6 +10,8 @@ from support.programs import FakeProvider, Gateway, Ratelimitd
 
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "idle": "2s", "total": "10s"}
 API_VERSION = "2024-10-21"
+PROVIDER_DIALECTS = ("openai", "azure")
+KEY_PREFIXES = {"openai": "sk-", "azure": ""}
 
 
 class Programs:
@@ -52,13 +54,15 @@ class Route:
 
 
 class Pair:
-    """One ratelimitd and any number of gateways that share it."""
+    """One ratelimitd and any number of gateways that share it. `routes`: how many of each dialect,
+    or {dialect: count}; without `doubles` there is no duo()."""
 
     def __init__(
         self,
         programs,
         gateways=1,
         routes=60,
+        doubles=True,
         gateway_config=None,
         ratelimitd_config=None,
         timeouts=None,
@@ -66,71 +70,76 @@ class Pair:
         self.programs = programs
         self.fake = programs.fake_provider()
         self.ratelimitd = programs.ratelimitd(ratelimitd_config)
+        counts = routes if isinstance(routes, dict) else dict.fromkeys(PROVIDER_DIALECTS, routes)
+        self._has_doubles = doubles
         self.config = {
             "ratelimitd": ask(self.ratelimitd.address),
-            **self._routes_config(routes, {**TIMEOUTS, **(timeouts or {})}),
+            **self._routes_config(counts, {**TIMEOUTS, **(timeouts or {})}),
             **(gateway_config or {}),
         }
         self.gateways = [
             programs.gateway(self.config, f"gateway{number}") for number in range(gateways)
         ]
         self.gateway = self.gateways[0]
-        self._unused = iter(range(routes))
+        # Single and double routes share their first provider.
+        self._unused = {dialect: iter(range(count)) for dialect, count in counts.items()}
 
-    def _routes_config(self, count, timeouts):
+    def _routes_config(self, counts, timeouts):
         providers, models = [], []
-        for i in range(count):
-            providers += [
-                self.openai_provider(f"first-{i}", timeouts),
-                self.openai_provider(f"second-{i}", timeouts),
-                self.azure_provider(f"azure-{i}", timeouts),
-            ]
-            first = {"provider": f"first-{i}", "model": f"upstream-{i}"}
-            second = {"provider": f"second-{i}", "model": f"upstream-{i}"}
-            azure = {"provider": f"azure-{i}", "model": f"deployment-{i}"}
-            models += [
-                {"name": f"solo-{i}", "targets": [first]},
-                {"name": f"duo-{i}", "targets": [first, second]},
-                {"name": f"on-azure-{i}", "targets": [azure]},
-            ]
+
+        def add(model, *names, dialect="openai", upstream="upstream"):
+            number = model.rsplit("-", 1)[1]
+            targets = [{"provider": name, "model": f"{upstream}-{number}"} for name in names]
+            models.append({"name": model, "targets": targets})
+            known = {provider["name"] for provider in providers[-2:]}
+            new = [name for name in names if name not in known]
+            providers.extend(self.provider(name, dialect, timeouts) for name in new)
+
+        for i in range(counts["openai"]):
+            add(f"solo-{i}", f"first-{i}")
+            if self._has_doubles:
+                add(f"duo-{i}", f"first-{i}", f"second-{i}")
+        for dialect in PROVIDER_DIALECTS[1:]:
+            for i in range(counts.get(dialect, 0)):
+                add(f"on-{dialect}-{i}", f"{dialect}-{i}", dialect=dialect, upstream="deployment")
         return {"providers": providers, "models": models}
 
     def openai_provider(self, name, timeouts=None):
-        return {
-            "name": name,
-            "dialect": "openai",
-            "api_key": f"sk-key-of-{name}",
-            "base_url": self.fake.named(name).base_url(),
-            "timeouts": timeouts or TIMEOUTS,
-        }
+        return self.provider(name, "openai", timeouts)
 
     def azure_provider(self, name, timeouts=None):
-        return {
+        return self.provider(name, "azure", timeouts)
+
+    def provider(self, name, dialect, timeouts=None):
+        provider = {
             "name": name,
-            "dialect": "azure",
-            "api_key": f"key-of-{name}",
-            "api_version": API_VERSION,
-            "base_url": self.fake.named(name).base_url("azure"),
+            "dialect": dialect,
+            "api_key": f"{KEY_PREFIXES[dialect]}key-of-{name}",
+            "base_url": self.fake.named(name).base_url(dialect),
             "timeouts": timeouts or TIMEOUTS,
         }
+        return {**provider, "api_version": API_VERSION} if dialect == "azure" else provider
 
     def solo(self):
         """A route with one provider."""
-        i = next(self._unused)
+        i = next(self._unused["openai"])
         return Route(f"solo-{i}", [self.fake.named(f"first-{i}")])
 
     def duo(self):
         """A route with two providers; the second is asked when the first fails."""
-        i = next(self._unused)
+        i = next(self._unused["openai"])
         return Route(f"duo-{i}", [self.fake.named(f"first-{i}"), self.fake.named(f"second-{i}")])
 
     def azure(self):
         """A route with one provider that speaks Azure's dialect."""
-        i = next(self._unused)
-        return Route(f"on-azure-{i}", [self.fake.named(f"azure-{i}")])
+        return self.route_of("azure")
 
     def route_of(self, dialect):
-        return self.azure() if dialect == "azure" else self.solo()
+        """A route with one provider that speaks `dialect`."""
+        if dialect == "openai":
+            return self.solo()
+        i = next(self._unused[dialect])
+        return Route(f"on-{dialect}-{i}", [self.fake.named(f"{dialect}-{i}")])
 
 
 def ask(address, **options):

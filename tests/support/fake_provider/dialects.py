@@ -38,6 +38,7 @@ ROUTES = (
             r"^(?:/([^/]+))?/openai/deployments/([^/]+)/(chat/completions|completions|embeddings)$"
         ),
     ),
+    ("azure", re.compile(r"^(?:/([^/]+))?/openai(?:/v1)?()/(responses)$")),
     ("anthropic", re.compile(r"^(?:/([^/]+))?/v1()/(messages)$")),
     (
         "gemini",
