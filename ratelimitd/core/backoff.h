@@ -33,7 +33,17 @@ class Backoff {
   // Consecutive ones, decayed.
   int CountAt(MonotonicTime now) const;
 
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& backoff) {
+    archive.Time(backoff.until_);
+    archive.Number(backoff.count_, kHighestCount);
+    Stamp::Exchange(archive, backoff.stamp_);
+    Cause::Exchange(archive, backoff.cause_);
+  }
+
  private:
+  static constexpr uint64_t kHighestCount = 1'000'000;
+
   milliseconds Length(const BackoffSettings& settings, std::optional<milliseconds> figure,
                       double chance) const;
 

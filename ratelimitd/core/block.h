@@ -53,9 +53,25 @@ class Block {
   MonotonicTime until() const { return until_; }
   const Stamp& stamp() const { return stamp_; }
   const Cause& cause() const { return cause_; }
+  bool HasLeaseOf(uint64_t reporter_id) const {
+    return probe_ && probe_->reporter_id == reporter_id;
+  }
   int probes_out() const { return probe_.has_value() ? 1 : 0; }
 
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& block) {
+    archive.Choice(block.kind_, Kind::kAuth);
+    archive.Time(block.until_);
+    archive.Time(block.next_probe_);
+    archive.Number(block.count_, kHighestCount);
+    Stamp::Exchange(archive, block.stamp_);
+    archive.Maybe(block.probe_, [&](auto& probe) { ProbeLease::Exchange(archive, probe); });
+    Cause::Exchange(archive, block.cause_);
+  }
+
  private:
+  static constexpr uint64_t kHighestCount = 1000;
+
   void Clear(Order& order, MonotonicTime now);
   milliseconds Length(const BlockSettings& settings, Kind kind,
                       std::optional<milliseconds> reset) const;

@@ -3,6 +3,7 @@
 // Not thread-safe. Call Advance before anything else at a new `now`.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -27,6 +28,14 @@ struct ProbeLease {
   uint64_t reporter_id = 0;
   MonotonicTime at{};
   MonotonicTime until{};
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& lease) {
+    archive.Number(lease.order);
+    archive.Number(lease.reporter_id);
+    archive.Time(lease.at);
+    archive.Time(lease.until);
+  }
 };
 
 class Breaker {
@@ -88,9 +97,41 @@ class Breaker {
   const Stamp& stamp() const { return stamp_; }
   const Cause& cause() const { return cause_; }
   int probes_out() const { return static_cast<int>(probes_.size()); }
+  bool HasLeaseOf(uint64_t reporter_id) const {
+    return std::any_of(probes_.begin(), probes_.end(),
+                       [&](const ProbeLease& probe) { return probe.reporter_id == reporter_id; });
+  }
   const FailureWindow& window() const { return window_; }
+  FailureWindow& window() { return window_; }
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& breaker) {
+    archive.Choice(breaker.phase_, Phase::kRamping);
+    Stamp::Exchange(archive, breaker.stamp_);
+    archive.Time(breaker.until_);
+    archive.Number(breaker.trips_, kHighestCount);
+    archive.Time(breaker.closed_since_);
+    archive.Real(breaker.rate_before_);
+    archive.Time(breaker.next_in_ramp_);
+    archive.Number(breaker.consecutive_, kHighestCount);
+    archive.Number(breaker.probe_successes_, kHighestCount);
+    archive.Number(breaker.lost_in_a_row_, kHighestCount);
+    archive.List(breaker.probes_, kMaxListed,
+                 [&](auto& probe) { ProbeLease::Exchange(archive, probe); });
+    const auto exchange_seen = [&](auto& seen) {
+      archive.Number(seen.id);
+      archive.Time(seen.at);
+    };
+    archive.List(breaker.lumps_, kMaxListed, exchange_seen);
+    archive.List(breaker.failing_hosts_, kMaxListed, exchange_seen);
+    Cause::Exchange(archive, breaker.cause_);
+    FailureWindow::Exchange(archive, breaker.window_);
+  }
 
  private:
+  static constexpr uint64_t kHighestCount = 1'000'000;
+  static constexpr size_t kMaxListed = 1000;
+
   struct Seen {
     uint64_t id = 0;
     MonotonicTime at;

@@ -1,5 +1,7 @@
 #include "ratelimitd/core/client_limits.h"
 
+#include <utility>
+
 namespace ratelimitd {
 
 void ClientLimits::Learn(std::string_view name, const LimitSettings& limits, size_t max_clients,
@@ -12,6 +14,7 @@ void ClientLimits::Learn(std::string_view name, const LimitSettings& limits, siz
   if (clients_.size() >= max_clients) ForgetIdle(now);
   if (clients_.size() >= max_clients) return;
   auto client = std::make_unique<Client>();
+  client->name = name;
   client->id = new_id;
   client->settings = limits;
   by_id_[new_id] = client.get();
@@ -43,6 +46,7 @@ uint64_t ClientLimits::Take(std::string_view name, int64_t cost_tokens, const Li
   Client* client = Find(name);
   if (client == nullptr) return 0;
   client->limits.Take(client->settings, cost_tokens, lease, now);
+  Touch(*client);
   return client->id;
 }
 
@@ -50,10 +54,48 @@ void ClientLimits::Settle(uint64_t id, uint64_t lease_id, int64_t more_tokens, M
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return;
   found->second->limits.Settle(found->second->settings, lease_id, more_tokens, now);
+  Touch(*found->second);
 }
 
 void ClientLimits::OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end) {
-  for (auto& [name, client] : clients_) client->limits.OnSessionEnded(reporter_id, lease_end);
+  for (auto& [name, client] : clients_) {
+    if (!client->limits.HasLeaseOf(reporter_id)) continue;
+    client->limits.OnSessionEnded(reporter_id, lease_end);
+    Touch(*client);
+  }
+}
+
+void ClientLimits::Touch(Client& client) {
+  if (std::exchange(client.is_touched, true)) return;
+  touched_.push_back(client.name);
+}
+
+std::vector<std::string> ClientLimits::TakeTouched() {
+  for (const std::string& name : touched_) {
+    if (Client* client = Find(name)) client->is_touched = false;
+  }
+  return std::exchange(touched_, {});
+}
+
+Limits* ClientLimits::LimitsOf(std::string_view name) {
+  Client* client = Find(name);
+  return client == nullptr ? nullptr : &client->limits;
+}
+
+const Limits* ClientLimits::LimitsOf(std::string_view name) const {
+  const Client* client = Find(name);
+  return client == nullptr ? nullptr : &client->limits;
+}
+
+std::string_view ClientLimits::NameOf(uint64_t id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? std::string_view() : std::string_view(found->second->name);
+}
+
+std::vector<std::string> ClientLimits::Names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, client] : clients_) names.push_back(name);
+  return names;
 }
 
 }  // namespace ratelimitd

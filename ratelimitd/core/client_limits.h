@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "ratelimitd/core/limits.h"
@@ -30,17 +32,31 @@ class ClientLimits {
   void Settle(uint64_t id, uint64_t lease_id, int64_t more_tokens, MonotonicTime now);
   void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);
 
+  // --- For replicas that share them ---
+  // Null: not known. Valid until the next Learn.
+  Limits* LimitsOf(std::string_view name);
+  const Limits* LimitsOf(std::string_view name) const;
+  // Empty: not known.
+  std::string_view NameOf(uint64_t id) const;
+  std::vector<std::string> Names() const;
+  // The clients whose limits may have changed since the last call.
+  std::vector<std::string> TakeTouched();
+
  private:
   struct Client {
+    std::string name;
     uint64_t id = 0;
+    bool is_touched = false;
     LimitSettings settings;
     Limits limits;
   };
   Client* Find(std::string_view name) const;
   void ForgetIdle(MonotonicTime now);
+  void Touch(Client& client);
 
   NameMap<std::unique_ptr<Client>> clients_;
   absl::flat_hash_map<uint64_t, Client*> by_id_;
+  std::vector<std::string> touched_;  // names, since a client may be forgotten before
 };
 
 }  // namespace ratelimitd

@@ -21,6 +21,12 @@ using Order = uint64_t;
 struct Stamp {
   Order order = 0;
   MonotonicTime at;
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& stamp) {
+    archive.Number(stamp.order);
+    archive.Time(stamp.at);
+  }
 };
 
 struct Evidence {
@@ -54,6 +60,12 @@ struct Moment {
 struct Cause {
   std::string why;       // one sentence
   std::string reporter;  // who reported it; empty when nobody did
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& cause) {
+    archive.Text(cause.why, 512);
+    archive.Text(cause.reporter, 128);
+  }
 };
 
 // "HTTP 429, rate_limit_exceeded" or "timeout": what the provider did, in few words. Control

@@ -13,21 +13,37 @@ int64_t IndexAt(MonotonicTime now, milliseconds width) { return now.time_since_e
 
 }  // namespace
 
-void FailureWindow::Add(Entry entry, MonotonicTime now, milliseconds window) {
+FailureWindow::Bucket& FailureWindow::BucketAt(MonotonicTime now, milliseconds window) {
   const int64_t index = IndexAt(now, BucketWidth(window, kBuckets));
   Bucket& bucket = buckets_[static_cast<size_t>(index % kBuckets)];
   if (bucket.index != index) bucket = Bucket{.index = index, .began = now};
+  return bucket;
+}
+
+void FailureWindow::Add(Entry entry, MonotonicTime now, milliseconds window) {
+  Bucket& bucket = BucketAt(now, window);
   switch (entry) {
     case Entry::kAdmission:
       ++bucket.admissions;
+      ++fresh_.admissions;
       return;
     case Entry::kFailure:
       ++bucket.failures;
-      [[fallthrough]];
-    case Entry::kSuccess:
       ++bucket.calls;
       return;
+    case Entry::kSuccess:
+      ++bucket.calls;
+      ++fresh_.successes;
+      return;
   }
+}
+
+void FailureWindow::AddFresh(const Fresh& fresh, MonotonicTime now, milliseconds window) {
+  fresh_ = fresh;
+  if (fresh == Fresh()) return;
+  Bucket& bucket = BucketAt(now, window);
+  bucket.admissions += fresh.admissions;
+  bucket.calls += fresh.successes;
 }
 
 WindowCounts FailureWindow::CountsAt(MonotonicTime now, milliseconds window) const {

@@ -20,6 +20,11 @@ class Gcra {
   // Whether nothing is owed: a new one would say the same.
   bool IsIdle(MonotonicTime now) const { return paid_until_ <= now; }
 
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& gcra) {
+    archive.Time(gcra.paid_until_);
+  }
+
  private:
   MonotonicTime paid_until_;  // the "theoretical arrival time"
 };

@@ -206,6 +206,35 @@ void Health::Restore(const HealthRecord& record, MonotonicTime now, Order& order
   Note(now, false);
 }
 
+bool Health::Reassert(const HealthRecord& record, MonotonicTime now, Order& order) {
+  bool is_changed = false;
+  if (now + record.backoff_remaining > backoff_.until() &&
+      record.backoff_remaining > milliseconds(0)) {
+    backoff_.Restore(now + record.backoff_remaining, record.backoff_count, {++order, now},
+                     record.cause);
+    is_changed = true;
+  }
+  const Breaker::Record& breaker = record.breaker;
+  const bool is_open = breaker.phase == Breaker::Phase::kOpen && breaker.remaining.count() > 0;
+  const bool is_behind =
+      is_open
+          ? breaker_.phase() != Breaker::Phase::kOpen || breaker_.until() < now + breaker.remaining
+          : breaker.phase != Breaker::Phase::kClosed && breaker_.phase() == Breaker::Phase::kClosed;
+  if (is_behind) {
+    breaker_.Restore(breaker, now, record.cause, ++order);
+    is_changed = true;
+  }
+  if (record.block.kind != Block::Kind::kNone) {
+    is_changed |=
+        block_.RaiseTo(record.block.kind, now + record.block.remaining, now, record.cause, ++order);
+  }
+  if (!is_changed) return false;
+  has_learned_ = true;
+  ++version_;
+  Note(now, false);
+  return true;
+}
+
 HealthState Health::StateAt(MonotonicTime now) const {
   if (block_.IsSet()) return HealthState::kBlocked;
   switch (breaker_.phase()) {

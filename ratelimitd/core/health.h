@@ -34,6 +34,15 @@ struct Transition {
   HealthState to = HealthState::kHealthy;
   std::string why;
   std::string reporter;
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& transition) {
+    archive.Time(transition.at);
+    archive.Choice(transition.from, HealthState::kBlocked);
+    archive.Choice(transition.to, HealthState::kBlocked);
+    archive.Text(transition.why, 512);
+    archive.Text(transition.reporter, 128);
+  }
 };
 
 // What survives a restart. Durations count from the moment of reading.
@@ -103,6 +112,31 @@ class Health {
   const std::vector<Transition>& history() const { return history_; }
   // Rises with everything a watcher should see.
   uint64_t version() const { return version_; }
+
+  // The window's counts that no other replica has seen yet.
+  FailureWindow& window() { return breaker_.window(); }
+  const FailureWindow& window() const { return breaker_.window(); }
+  // Another replica's state was read into this: watchers should look.
+  void NoteRead(uint64_t version_before) { version_ = version_before + 1; }
+  bool HasLeaseOf(uint64_t reporter_id) const {
+    return breaker_.HasLeaseOf(reporter_id) || block_.HasLeaseOf(reporter_id);
+  }
+  // What this replica knew while the shared state was away or had been lost: of two deadlines the
+  // later one holds, and nothing ends earlier. Returns whether it added anything.
+  bool Reassert(const HealthRecord& record, MonotonicTime now, Order& order);
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& health) {
+    Backoff::Exchange(archive, health.backoff_);
+    Breaker::Exchange(archive, health.breaker_);
+    Block::Exchange(archive, health.block_);
+    archive.Flag(health.has_learned_);
+    if (!archive.IsWhole()) return;
+    archive.Choice(health.last_state_, HealthState::kBlocked);
+    archive.Time(health.last_until_);
+    archive.List(health.history_, kMaxHistory,
+                 [&](auto& transition) { Transition::Exchange(archive, transition); });
+  }
 
  private:
   bool LearnLimits(const HealthSettings& settings, const Evidence& evidence,

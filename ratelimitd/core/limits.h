@@ -2,6 +2,7 @@
 // time, as leases that a report ends and that run out by themselves. Not thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/container/flat_hash_map.h"
@@ -34,8 +35,24 @@ class Limits {
               MonotonicTime now);
   void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);
   bool IsIdle(MonotonicTime now) const;
+  bool HasLeaseOf(uint64_t reporter_id) const {
+    return std::any_of(permits_.begin(), permits_.end(),
+                       [&](const auto& item) { return item.second.reporter_id == reporter_id; });
+  }
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& limits) {
+    Gcra::Exchange(archive, limits.requests_);
+    Gcra::Exchange(archive, limits.tokens_);
+    archive.Pairs(limits.permits_, kMaxPermits, [&](auto& permit) {
+      archive.Number(permit.reporter_id);
+      archive.Time(permit.until);
+    });
+  }
 
  private:
+  static constexpr size_t kMaxPermits = 1'000'000;
+
   struct Permit {
     uint64_t reporter_id = 0;
     MonotonicTime until;

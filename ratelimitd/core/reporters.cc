@@ -1,7 +1,9 @@
 #include "ratelimitd/core/reporters.h"
 
-#include <functional>
+#include <algorithm>
 #include <vector>
+
+#include "ratelimitd/core/stable_hash.h"
 
 namespace ratelimitd {
 namespace {
@@ -9,8 +11,12 @@ namespace {
 constexpr milliseconds kAliveAfterWord = std::chrono::seconds(60);
 
 uint64_t IdOf(std::string_view name) {
-  const uint64_t hash = std::hash<std::string_view>()(name);
+  const uint64_t hash = StableHash(name);
   return hash == 0 ? 1 : hash;
+}
+
+void AddOnce(std::vector<uint64_t>& hosts, uint64_t host) {
+  if (std::find(hosts.begin(), hosts.end(), host) == hosts.end()) hosts.push_back(host);
 }
 
 bool IsAlive(const Reporter& reporter, MonotonicTime now) {
@@ -60,14 +66,29 @@ uint64_t Reporters::EndSession(std::string_view name, MonotonicTime now) {
   return --found->second->sessions == 0 ? found->second->id : 0;
 }
 
-int Reporters::CountLiveHosts(MonotonicTime now, int enough) const {
+std::vector<uint64_t> Reporters::LiveHosts(MonotonicTime now, size_t most) const {
   std::vector<uint64_t> hosts;
   for (const auto& [name, reporter] : reporters_) {
     if (!IsAlive(*reporter, now)) continue;
-    bool is_known = false;
-    for (const uint64_t host : hosts) is_known |= host == reporter->host_id;
-    if (!is_known) hosts.push_back(reporter->host_id);
-    if (static_cast<int>(hosts.size()) >= enough) break;
+    AddOnce(hosts, reporter->host_id);
+    if (hosts.size() >= most) break;
+  }
+  return hosts;
+}
+
+void Reporters::LearnFleetHosts(std::vector<uint64_t> hosts, MonotonicTime now) {
+  fleet_hosts_ = std::move(hosts);
+  fleet_hosts_until_ = now + kAliveAfterWord;
+}
+
+int Reporters::CountLiveHosts(MonotonicTime now, int enough) const {
+  const auto most = static_cast<size_t>(std::max(enough, 0));
+  std::vector<uint64_t> hosts = LiveHosts(now, most);
+  if (now < fleet_hosts_until_) {
+    for (const uint64_t host : fleet_hosts_) {
+      if (hosts.size() >= most) break;
+      AddOnce(hosts, host);
+    }
   }
   return static_cast<int>(hosts.size());
 }

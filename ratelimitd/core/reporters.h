@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "ratelimitd/core/attempt.h"
 #include "ratelimitd/core/name_map.h"
@@ -33,8 +34,13 @@ class Reporters {
   // Returns the reporter's id when this was its last session, else 0.
   uint64_t EndSession(std::string_view name, MonotonicTime now);
 
-  // Hosts with a session, or heard of in the last minute; at most `enough` are counted.
+  // Hosts with a session, or heard of in the last minute, here or at another replica; at most
+  // `enough` are counted.
   int CountLiveHosts(MonotonicTime now, int enough) const;
+  // Those of them that are known here, at most `most`.
+  std::vector<uint64_t> LiveHosts(MonotonicTime now, size_t most) const;
+  // Those that all replicas know; believed for a minute.
+  void LearnFleetHosts(std::vector<uint64_t> hosts, MonotonicTime now);
   size_t size() const { return reporters_.size(); }
 
  private:
@@ -42,6 +48,8 @@ class Reporters {
 
   size_t max_reporters_;
   NameMap<std::unique_ptr<Reporter>> reporters_;
+  std::vector<uint64_t> fleet_hosts_;
+  MonotonicTime fleet_hosts_until_;
 };
 
 }  // namespace ratelimitd

@@ -23,6 +23,11 @@ class SequenceMemory {
     return true;
   }
 
+  bool Contains(uint64_t number) const {
+    if (number == 0 || number > newest_) return false;
+    return newest_ - number >= kExact || seen_[number % kExact];
+  }
+
  private:
   void Advance(uint64_t number) {
     if (number - newest_ >= kExact) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "ratelimitd/core/delay.h"
+#include "ratelimitd/core/stable_hash.h"
+#include "ratelimitd/core/target_entries.h"
 
 namespace ratelimitd {
 namespace {
@@ -30,6 +32,12 @@ MonotonicTime LeaseEnd(const BreakerSettings& settings, const Ask& ask, Monotoni
   return now + longest + settings.probe_lease;
 }
 
+// Whether a repeated report would count twice. Successes are counts that may be a little off.
+bool IsSharedAtOnce(OutcomeKind kind, const AdmissionToken& token) {
+  if (token.lease_id != 0) return kind != OutcomeKind::kStreamStarted;
+  return kind != OutcomeKind::kSuccess && kind != OutcomeKind::kStreamStarted;
+}
+
 // Both levels must admit; of two refusals the longer one is told.
 Breaker::View Both(const Breaker::View& provider, const Breaker::View& target) {
   if (provider.decision == Decision::kReject) {
@@ -43,32 +51,6 @@ Breaker::View Both(const Breaker::View& provider, const Breaker::View& target) {
 
 }  // namespace
 
-struct TargetTable::Provider {
-  explicit Provider(std::string_view provider_name) : name(provider_name) {}
-
-  std::string name;
-  Health health{Level::kProvider};
-  const HealthSettings* settings = nullptr;
-  Order order = 1;
-  std::string credential_fingerprint;
-  Limits limits;
-  NameMap<std::unique_ptr<Entry>> targets;
-  uint64_t seen_version = 0;
-  uint64_t view_version = 0;
-};
-
-struct TargetTable::Entry {
-  Entry(std::string_view model_name, Provider& owner) : model(model_name), provider(owner) {}
-
-  std::string model;
-  Provider& provider;
-  uint64_t id = 0;
-  Health health{Level::kTarget};
-  std::list<Entry*>::iterator use;
-  uint64_t seen_version = 0;
-  uint64_t view_version = 0;
-};
-
 TargetTable::TargetTable(TableSettings settings, uint32_t life)
     : settings_(std::move(settings)), life_(life), reporters_(settings_.max_reporters) {
   MakeConfiguredProviders();
@@ -76,12 +58,12 @@ TargetTable::TargetTable(TableSettings settings, uint32_t life)
 
 TargetTable::~TargetTable() = default;
 
-TargetTable::Provider* TargetTable::FindProvider(std::string_view name) {
+TargetTable::Provider* TargetTable::FindProvider(std::string_view name) const {
   const auto found = providers_.find(name);
   return found == providers_.end() ? nullptr : found->second.get();
 }
 
-TargetTable::Found TargetTable::Find(const TargetName& name) {
+TargetTable::Found TargetTable::Find(const TargetName& name) const {
   Provider* provider = FindProvider(name.provider);
   if (provider == nullptr) return {};
   const auto found = provider->targets.find(name.model);
@@ -102,12 +84,13 @@ TargetTable::Found TargetTable::FindOrMake(const TargetName& name, MonotonicTime
   found.provider = MakeProvider(name.provider, now);
   if (found.provider == nullptr) return {};
   auto entry = std::make_unique<Entry>(name.model, *found.provider);
-  entry->id = ++last_id_;
+  entry->id = is_shared_ ? TargetId(name) : ++last_id_;
   entry->view_version = ++view_version_;
   entry->use = by_use_.insert(by_use_.end(), entry.get());
   targets_by_id_[entry->id] = entry.get();
   found.target = entry.get();
   found.provider->targets.emplace(std::string(name.model), std::move(entry));
+  Touch(*found.target);
   return found;
 }
 
@@ -116,7 +99,9 @@ TargetTable::Provider* TargetTable::MakeProvider(std::string_view name, Monotoni
   if (!MakeRoomForProvider(now)) return nullptr;
   auto provider = std::make_unique<Provider>(name);
   provider->settings = &settings_.For(name);
+  provider->life = life_;
   provider->view_version = ++view_version_;
+  Touch(*provider);
   return providers_.emplace(std::string(name), std::move(provider)).first->second.get();
 }
 
@@ -140,25 +125,30 @@ bool TargetTable::MakeRoomForProvider(MonotonicTime now) {
   next_sweep_ = now + kSweepInterval;
   absl::erase_if(providers_, [this, now](const auto& item) {
     const Provider& provider = *item.second;
-    return provider.targets.empty() && !settings_.providers.contains(provider.name) &&
-           provider.health.IsIdle(*provider.settings, now);
+    const bool may_go = provider.targets.empty() && !settings_.providers.contains(provider.name) &&
+                        provider.health.IsIdle(*provider.settings, now);
+    if (may_go) std::erase(touched_.providers, &provider);
+    return may_go;
   });
   return providers_.size() < settings_.max_targets;
 }
 
 void TargetTable::Forget(Entry& entry) {
   Provider& provider = entry.provider;
+  if (entry.is_touched) std::erase(touched_.targets, &entry);
   targets_by_id_.erase(entry.id);
   by_use_.erase(entry.use);
   provider.targets.erase(entry.model);
   const bool is_named = settings_.providers.contains(provider.name);
   if (provider.targets.empty() && !is_named && provider.health.history().empty() &&
       provider.credential_fingerprint.empty()) {
+    if (provider.is_touched) std::erase(touched_.providers, &provider);
     providers_.erase(provider.name);
   }
 }
 
 void TargetTable::Advance(Provider& provider, const Moment& moment) {
+  Touch(provider);
   if (provider.health.Advance(*provider.settings, moment, provider.order)) {
     MarkChanged(provider, nullptr);
   }
@@ -167,17 +157,11 @@ void TargetTable::Advance(Provider& provider, const Moment& moment) {
 
 void TargetTable::Advance(Entry& entry, const Moment& moment) {
   Provider& provider = entry.provider;
+  Touch(entry);
   if (entry.health.Advance(*provider.settings, moment, provider.order)) {
     MarkChanged(provider, &entry);
   }
   NoteVersion(entry);
-}
-
-template <typename Key>
-void TargetTable::NoteVersion(Key& key) {
-  if (key.health.version() == key.seen_version) return;
-  key.seen_version = key.health.version();
-  key.view_version = ++view_version_;
 }
 
 void TargetTable::MarkChanged(Provider& provider, Entry* target) {
@@ -199,7 +183,8 @@ Breaker::View TargetTable::Look(const Ask& ask, const Found& found, MonotonicTim
 
 void TargetTable::LearnClientLimits(std::string_view name, const LimitSettings& limits,
                                     MonotonicTime now) {
-  clients_.Learn(name, limits, settings_.max_clients, ++last_id_, now);
+  const uint64_t id = is_shared_ ? StableHash(name) : ++last_id_;
+  clients_.Learn(name, limits, settings_.max_clients, id, now);
 }
 
 bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict) {
@@ -293,18 +278,31 @@ void TargetTable::Grant(const Ask& ask, size_t index, const Found& known, Decisi
   found.target->health.Admit(*provider.settings, lease, provider.order);
   NoteVersion(provider);
   NoteVersion(*found.target);
-  AdmissionToken token{.life = life_, .target_id = found.target->id, .order = lease.order};
+  AdmissionToken token{.life = provider.life, .target_id = found.target->id, .order = lease.order};
   TakeFromLimits(ask, provider, lease.reporter_id, moment.now, token);
   verdict.token = RenderToken(token);
 }
 
 AckStatus TargetTable::Report(const AttemptReport& report, const Moment& moment) {
   Reporter* reporter = reporters_.Find(report.reporter, moment.now);
-  if (reporter != nullptr && !reporter->reports.Add(report.sequence_number)) {
+  if (reporter != nullptr && IsRepeated(*reporter, report.sequence_number)) {
     return AckStatus::kDuplicate;
   }
   auto resolved = Resolve(report, reporter, moment);
-  return resolved ? Apply(*resolved, report, moment) : AckStatus::kStale;
+  if (!resolved) return AckStatus::kStale;
+  if (is_shared_ && WasSeenByAnyReplica(*resolved, report)) return AckStatus::kDuplicate;
+  return Apply(*resolved, report, moment);
+}
+
+// Among replicas a report may be decided again before it is confirmed.
+bool TargetTable::IsRepeated(Reporter& reporter, uint64_t sequence_number) const {
+  if (is_shared_) return reporter.reports.Contains(sequence_number);
+  return !reporter.reports.Add(sequence_number);
+}
+
+bool TargetTable::WasSeenByAnyReplica(const Resolved& resolved, const AttemptReport& report) const {
+  return report.sequence_number != 0 && resolved.found.provider->recent.Contains(
+                                            resolved.evidence.reporter_id, report.sequence_number);
 }
 
 std::optional<TargetTable::Resolved> TargetTable::Resolve(const AttemptReport& report,
@@ -329,15 +327,23 @@ void TargetTable::FindByToken(const AttemptReport& report, MonotonicTime now, Re
   if (!report.token.empty()) {
     resolved.evidence.order = 0;
     const auto token = ParseToken(report.token);
-    if (token && token->life == life_) {
+    const auto known = token ? targets_by_id_.find(token->target_id) : targets_by_id_.end();
+    if (known != targets_by_id_.end() && token->life == known->second->provider.life) {
       resolved.token = *token;
-      const auto known = targets_by_id_.find(token->target_id);
-      if (known != targets_by_id_.end()) {
-        resolved.evidence.order = token->order;
-        resolved.found = {&known->second->provider, known->second};
-        return;
-      }
+      resolved.evidence.order = token->order;
+      resolved.found = {&known->second->provider, known->second};
+      return;
     }
+    // The target was forgotten since, or is not known to this replica yet.
+    if (token && !is_shared_ && token->life == life_) resolved.token = *token;
+    if (report.target) resolved.found = FindOrMake(*report.target, now);
+    const Provider* provider = resolved.found.provider;
+    if (token && is_shared_ && provider != nullptr && provider->life == token->life &&
+        TargetId(*report.target) == token->target_id) {
+      resolved.token = *token;
+      resolved.evidence.order = token->order;
+    }
+    return;
   }
   if (report.target) resolved.found = FindOrMake(*report.target, now);
 }
@@ -348,6 +354,9 @@ AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
   Entry& target = *resolved.found.target;
   Advance(provider, moment);
   Advance(target, moment);
+  if (is_shared_ && IsSharedAtOnce(report.kind, resolved.token)) {
+    provider.recent.Add(resolved.evidence.reporter_id, report.sequence_number);
+  }
   SettleLimits(report, resolved.token, provider, moment.now);
   const int quorum = QuorumFor(report, provider, moment.now);
   const HealthSettings& settings = *provider.settings;
@@ -380,13 +389,19 @@ bool TargetTable::BeginSession(std::string_view reporter, std::string_view host,
 
 void TargetTable::EndSession(std::string_view reporter, MonotonicTime now) {
   const uint64_t ended = reporters_.EndSession(reporter, now);
-  if (ended == 0) return;
+  if (ended != 0) CutLeases(ended, now);
+}
+
+void TargetTable::CutLeases(uint64_t ended, MonotonicTime now) {
   for (auto& [name, provider] : providers_) {
     const MonotonicTime lease_end = now + provider->settings->breaker.probe_lease;
+    if (provider->health.HasLeaseOf(ended) || provider->limits.HasLeaseOf(ended)) Touch(*provider);
     provider->health.OnSessionEnded(ended, lease_end);
     provider->limits.OnSessionEnded(ended, lease_end);
     for (auto& [model, target] : provider->targets) {
+      if (!target->health.HasLeaseOf(ended)) continue;
       target->health.OnSessionEnded(ended, lease_end);
+      Touch(*target);
     }
   }
   clients_.OnSessionEnded(ended, now + settings_.defaults.breaker.probe_lease);
@@ -417,6 +432,7 @@ void TargetTable::LearnCredential(std::string_view provider_name, std::string_vi
   if (provider == nullptr || provider->credential_fingerprint == fingerprint) return;
   const bool is_change = !provider->credential_fingerprint.empty();
   provider->credential_fingerprint = fingerprint;
+  Touch(*provider);
   if (is_change) provider->health.ClearByCredential(moment, provider->order);
   MarkChanged(*provider, nullptr);
   NoteVersion(*provider);

@@ -22,6 +22,8 @@
 #include "ratelimitd/core/name_map.h"
 #include "ratelimitd/core/reporters.h"
 #include "ratelimitd/core/settings.h"
+#include "ratelimitd/core/state_archive.h"
+#include "ratelimitd/core/state_document.h"
 
 namespace ratelimitd {
 
@@ -106,6 +108,55 @@ class TargetTable {
   // New settings for all keys; facts stay.
   void Configure(TableSettings settings);
 
+  // --- For replicas that share their state (target_table_documents.cc) ---
+  // Once, before anything else: tokens then mean the same to every replica, and a report counts as
+  // seen only from ConfirmReport on. `first_lease_id` tells this replica's leases from the others'.
+  void BeginSharing(uint64_t first_lease_id);
+  // The documents that a report or an ask concerns.
+  void CollectDocuments(const AttemptReport& report, std::vector<DocumentKey>& keys) const;
+  void CollectDocuments(const Ask& ask, std::vector<DocumentKey>& keys) const;
+  // Those in which the reporter holds a lease.
+  std::vector<DocumentKey> DocumentsWithLeases(uint64_t reporter_id) const;
+  // All of them.
+  std::vector<DocumentKey> Documents() const;
+  void ConfirmReport(std::string_view reporter, uint64_t sequence_number, MonotonicTime now);
+
+  // Fields that may have changed since the last call.
+  std::vector<FieldName> TakeTouched();
+  // Fields of a document.
+  std::vector<FieldName> FieldsOf(const DocumentKey& key) const;
+  struct FieldState {
+    std::string bytes;     // empty: there is nothing to keep
+    MonotonicTime latest;  // the latest moment in it
+  };
+  FieldState WriteField(const FieldName& name, StateScope scope) const;
+  // The decisive part of a target or client of which nothing is known.
+  static std::string WriteUnknownField(DocumentKind kind);
+  // Replaces the field's state but for its fresh counts. No bytes: as if nothing had ever happened.
+  // Moments are moved by `shift`. False: malformed; nothing has changed.
+  bool ReadField(const FieldName& name, std::string_view bytes, std::chrono::microseconds shift,
+                 MonotonicTime now);
+  FailureWindow::Fresh FreshOf(const FieldName& name) const;
+  void SetFresh(const FieldName& name, const FailureWindow::Fresh& fresh);
+  // What is known about a provider and its targets, and the way to merge it into what was read.
+  std::vector<KeyRecord> FactsOf(std::string_view provider, MonotonicTime now) const;
+  void Reassert(const KeyRecord& record, MonotonicTime now);
+  Order OrderOf(std::string_view provider) const;
+  void RaiseOrder(std::string_view provider, Order at_least);
+
+  // A session's end in two parts: whether it was the reporter's last one here (its id, else 0), and
+  // what that means to its leases.
+  uint64_t EndReporter(std::string_view reporter, MonotonicTime now) {
+    return reporters_.EndSession(reporter, now);
+  }
+  void CutLeases(uint64_t reporter_id, MonotonicTime now);
+  std::vector<uint64_t> LiveHosts(MonotonicTime now, size_t most) const {
+    return reporters_.LiveHosts(now, most);
+  }
+  void LearnFleetHosts(std::vector<uint64_t> hosts, MonotonicTime now) {
+    reporters_.LearnFleetHosts(std::move(hosts), now);
+  }
+
   // Every key (providers with their targets, by name). Bounded by the table's size.
   std::vector<HealthView> View(const Moment& moment);
   // Those that changed after `version` of ViewVersion, after taking what time brought.
@@ -131,8 +182,8 @@ class TargetTable {
     AdmissionToken token;  // its limits are to be settled
   };
 
-  Provider* FindProvider(std::string_view name);
-  Found Find(const TargetName& name);
+  Provider* FindProvider(std::string_view name) const;
+  Found Find(const TargetName& name) const;
   Found FindOrMake(const TargetName& name, MonotonicTime now);
   Provider* MakeProvider(std::string_view name, MonotonicTime now);
   bool MakeRoom(MonotonicTime now);
@@ -157,6 +208,16 @@ class TargetTable {
   void FindByToken(const AttemptReport& report, MonotonicTime now, Resolved& resolved);
   AckStatus Apply(Resolved& resolved, const AttemptReport& report, const Moment& moment);
   int QuorumFor(const AttemptReport& report, const Provider& provider, MonotonicTime now) const;
+  bool IsRepeated(Reporter& reporter, uint64_t sequence_number) const;
+  bool WasSeenByAnyReplica(const Resolved& resolved, const AttemptReport& report) const;
+  void Touch(Provider& provider);
+  void Touch(Entry& entry);
+  bool ReadProvider(Provider& provider, std::string_view bytes, std::chrono::microseconds shift,
+                    MonotonicTime now);
+  bool ReadTarget(const FieldName& name, std::string_view bytes, std::chrono::microseconds shift,
+                  MonotonicTime now);
+  static bool ReadClient(Limits& limits, std::string_view bytes, std::chrono::microseconds shift);
+  const Entry* FindEntry(const FieldName& name) const;
   void MarkChanged(Provider& provider, Entry* target);
   template <typename Key>
   void NoteVersion(Key& key);
@@ -176,6 +237,12 @@ class TargetTable {
   // What TakeConsequences will tell: names, since a key may be forgotten before.
   absl::flat_hash_set<std::pair<std::string, std::string>> changed_;
   MonotonicTime next_sweep_;
+  bool is_shared_ = false;
+  struct Touched {
+    std::vector<Provider*> providers;
+    std::vector<Entry*> targets;
+  };
+  Touched touched_;
 };
 
 }  // namespace ratelimitd

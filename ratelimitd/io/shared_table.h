@@ -28,10 +28,19 @@ class SharedTable {
   template <typename Work>
   uint64_t Update(Work work) {
     const std::lock_guard lock(mutex_);
-    const common::MonotonicTime now = clock_.Monotonic();
+    const common::MonotonicTime now = clock_.Monotonic() + offset_;
     work(table_, [this, now] { return Moment{now, NextChance()}; });
     Settle(now);
     return last_ticket_;
+  }
+
+  // As Update, at a time that somebody else tells; from then on the table's time goes on from it.
+  template <typename Work>
+  void UpdateAt(common::MonotonicTime now, Work work) {
+    const std::lock_guard lock(mutex_);
+    offset_ = now - clock_.Monotonic();
+    work(table_, [this, now] { return Moment{now, NextChance()}; });
+    Settle(now);
   }
 
   // Called after an update that people may see, on the updating thread, under the mutex: it must
@@ -53,8 +62,10 @@ class SharedTable {
   std::function<void()> wake_ = [] {};  // guarded by mutex_
   std::mt19937_64 random_;              // guarded by mutex_
   TargetTable table_;                   // guarded by mutex_
-  uint64_t last_ticket_ = 0;            // guarded by mutex_
-  uint64_t seen_version_ = 0;           // guarded by mutex_
+  // From this host's clock to the table's.
+  common::MonotonicTime::duration offset_{0};  // guarded by mutex_
+  uint64_t last_ticket_ = 0;                   // guarded by mutex_
+  uint64_t seen_version_ = 0;                  // guarded by mutex_
 };
 
 }  // namespace ratelimitd

@@ -1,0 +1,146 @@
+// One replica's part in the shared state: what it knows of each document in the store, and how the
+// table and the documents follow each other. Decides nothing about providers and does no I/O; the
+// caller does, in this order, holding the table's mutex around each step but the I/O:
+//
+//   reads = Reads(keys)     store.Load     Import     ...work on the table...     Changes
+//   if there are any:       store.Commit   OnCommitted
+//                                      or  OnConflict, and again from Import with what it returned
+//                                      or  OnOutage
+//   when Load failed:       ...work on the table...    OnOutage
+//
+// What happens to a replica's knowledge:
+//  - Of a document that others have written, the store's version holds; the replica's fresh counts
+//    (successes, admissions) are added to it.
+//  - When a document lacks a write of this replica that the store had confirmed (flushed, or a
+//    failover lost it), and after an outage, the replica's facts are merged into it: of two
+//    deadlines the later one, of two breakers the one that is open.
+//  - A document that is missing is written anew from what this replica knows.
+//  - Clock set back: what a document says keeps its remaining time, and is written again.
+// While the store is away each replica lends probes by its own knowledge: there may then be as many
+// in flight as there are replicas.
+//
+// Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "ratelimitd/core/name_map.h"
+#include "ratelimitd/core/target_table.h"
+#include "ratelimitd/store/shared_state_store.h"
+
+namespace ratelimitd {
+
+inline MonotonicTime ToMonotonic(StoreTime time) { return MonotonicTime(time); }
+
+class FleetState {
+ public:
+  struct Counts {
+    uint64_t conflicts = 0;    // decisions that had to be taken again
+    uint64_t reasserted = 0;   // documents into which this replica's facts were merged
+    uint64_t unreadable = 0;   // fields that were malformed or of another layout
+    uint64_t clock_steps = 0;  // documents whose moments were moved
+  };
+
+  // `replica_id` distinguishes this process from every other one: draw it by chance.
+  explicit FleetState(uint64_t replica_id) : replica_id_(replica_id) {}
+
+  std::vector<DocumentRead> Reads(std::span<const DocumentKey> keys) const;
+  // `keys` are those of the reads, or of the writes that met a conflict. `estimate` is the time at
+  // which the table was believed to be.
+  void Import(TargetTable& table, std::span<const DocumentKey> keys, const LoadResult& loaded,
+              MonotonicTime estimate);
+  // What must be written before anybody is answered. Ends a run of work on the table: when nothing
+  // is to be written the run is over.
+  std::vector<DocumentWrite> Changes(TargetTable& table, MonotonicTime now);
+  // Counts that nobody else knows yet and that may be written now; as Changes.
+  std::vector<DocumentWrite> FreshCounts(TargetTable& table, MonotonicTime now);
+
+  void OnCommitted(TargetTable& table);
+  // The work done since Import never happened.
+  void OnConflict(TargetTable& table, MonotonicTime now);
+  // Load or Commit failed. The work done stays in this replica's table, to be asserted later.
+  void OnOutage(TargetTable& table);
+
+  // Documents about which this replica knows more than the store; at most `most`.
+  std::vector<DocumentKey> DocumentsAhead(size_t most) const;
+  bool IsAhead() const { return !ahead_.empty(); }
+  // Forgets documents that the table has forgotten.
+  void Prune(const TargetTable& table);
+
+  const Counts& counts() const { return counts_; }
+
+ private:
+  struct Field {
+    std::string bytes;  // as the store has it
+    uint64_t decisive_hash = 0;
+    MonotonicTime latest;
+  };
+  // A replica that wrote the document, by its last write.
+  struct Writer {
+    uint64_t replica_id = 0;
+    uint64_t number = 0;
+  };
+  struct Facts {
+    std::vector<KeyRecord> records;
+    MonotonicTime at;
+    Order order = 0;
+  };
+  struct Document {
+    std::string version;  // empty: missing, as far as is known
+    NameMap<Field> fields;
+    std::vector<Writer> writers;         // the latest writer last
+    uint64_t own_number = 0;             // this replica's last confirmed write
+    std::chrono::microseconds shift{0};  // of the moments in `fields`
+    bool must_rewrite = false;
+    Facts facts;                  // to be merged into what is read, until a write is confirmed
+    bool is_rolled_back = false;  // the table has lost the facts
+  };
+  struct Pending {
+    DocumentWrite write;
+    std::vector<std::pair<std::string, Field>> fields;
+    uint64_t number = 0;
+  };
+
+  // The two times at which something is read: the store's, and what this replica took it for.
+  struct Clocks {
+    MonotonicTime now;
+    MonotonicTime estimate;
+  };
+  void Read(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
+            const Clocks& clocks);
+  void OnMissing(TargetTable& table, const DocumentKey& key, Document& document,
+                 const Clocks& clocks);
+  void ReadFields(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
+                  Document& document, MonotonicTime now);
+  void ReadMeta(Document& document, std::string_view bytes, MonotonicTime now);
+  bool LacksOwnWrite(const Document& document) const;
+  void KeepFacts(TargetTable& table, const DocumentKey& key, Document& document,
+                 const Clocks& clocks);
+  void NoteFresh(const TargetTable& table, const FieldName& name);
+  void MergeFacts(TargetTable& table, Document& document, MonotonicTime now);
+  bool IsDecisive(const TargetTable& table, const Document& document, const FieldName& name) const;
+  void AddWrite(const TargetTable& table, const DocumentKey& key,
+                const std::set<std::string>& fields, MonotonicTime now);
+  std::vector<DocumentWrite> Writes() const;
+  void RollBack(TargetTable& table, const FieldName& name, MonotonicTime now);
+
+  uint64_t replica_id_;
+  uint64_t last_number_ = 0;
+  MonotonicTime last_now_;
+  absl::flat_hash_map<DocumentKey, Document> documents_;
+  std::set<DocumentKey> ahead_;
+  // Fields with fresh counts, as they were after the last run.
+  std::map<FieldName, FailureWindow::Fresh> fresh_;
+  std::set<DocumentKey> imported_;  // in the run under way
+  std::vector<FieldName> touched_;  // likewise
+  std::vector<Pending> pending_;
+  Counts counts_;
+};
+
+}  // namespace ratelimitd

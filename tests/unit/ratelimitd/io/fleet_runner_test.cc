@@ -1,0 +1,454 @@
+#include "ratelimitd/io/fleet_runner.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "ratelimitd/store/memory_store.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/memory_shared_store.h"
+
+namespace {
+
+using namespace ratelimitd;
+using namespace std::chrono_literals;
+using candor_test::FakeClock;
+using candor_test::MemorySharedStore;
+using candor_test::SimulatedRedis;
+
+constexpr TargetName kTarget{"openai", "gpt"};
+
+class AskJob final : public FleetJob {
+ public:
+  explicit AskJob(std::string reporter, milliseconds timeout = 10s)
+      : reporter_(std::move(reporter)), timeout_(timeout) {}
+  void Collect(const TargetTable& table, std::vector<DocumentKey>& keys) const override {
+    table.CollectDocuments(MakeAsk(), keys);
+  }
+  void Work(TargetTable& table, const NextMoment& next_moment) override {
+    table.Admit(MakeAsk(), next_moment(), verdict);
+  }
+  void Confirm(TargetTable&, const FleetOutcome& how, MonotonicTime) override { outcome = how; }
+
+  Verdict verdict;
+  FleetOutcome outcome;
+
+ private:
+  Ask MakeAsk() const {
+    return {.reporter = reporter_,
+            .lease_kind = LeaseKind::kSession,
+            .targets = {&kTarget, 1},
+            .attempt_timeout = timeout_};
+  }
+  std::string reporter_;
+  milliseconds timeout_;
+};
+
+class ReportJob final : public FleetJob {
+ public:
+  explicit ReportJob(const AttemptReport& report) : report_(report) {}
+  void Collect(const TargetTable& table, std::vector<DocumentKey>& keys) const override {
+    table.CollectDocuments(report_, keys);
+  }
+  void Work(TargetTable& table, const NextMoment& next_moment) override {
+    status = table.Report(report_, next_moment());
+  }
+  void Confirm(TargetTable& table, const FleetOutcome& how, MonotonicTime now) override {
+    outcome = how;
+    table.ConfirmReport(report_.reporter, report_.sequence_number, now);
+  }
+
+  AckStatus status = AckStatus::kStale;
+  FleetOutcome outcome;
+
+ private:
+  AttemptReport report_;
+};
+
+// One ratelimitd with a gateway of its own.
+class Replica {
+ public:
+  Replica(uint64_t id, const FakeClock& clock, SimulatedRedis& redis, TableSettings settings = {})
+      : name("gw" + std::to_string(id)),
+        store(redis),
+        table(std::move(settings), id, clock, nothing_),
+        runner(table, store, waiters, id) {
+    runner.Refresh();
+  }
+
+  Verdict Ask(std::string_view reporter = {}) {
+    AskJob job(reporter.empty() ? name : std::string(reporter));
+    FleetJob* jobs[] = {&job};
+    last = runner.Run(jobs);
+    return job.verdict;
+  }
+  AttemptReport Draft(const Verdict& grant, OutcomeKind kind) {
+    tokens_.push_back(grant.token);
+    return {.reporter = name,
+            .sequence_number = ++last_sequence_,
+            .token = tokens_.back(),
+            .target = kTarget,
+            .kind = kind,
+            .http_status = 500};
+  }
+  AckStatus Report(const AttemptReport& report) {
+    ReportJob job(report);
+    FleetJob* jobs[] = {&job};
+    last = runner.Run(jobs);
+    return job.status;
+  }
+  AckStatus Report(const Verdict& grant, OutcomeKind kind) { return Report(Draft(grant, kind)); }
+  AckStatus ReportLimit(const Verdict& grant, milliseconds figure) {
+    AttemptReport report = Draft(grant, OutcomeKind::kRateLimited);
+    report.retry_after = figure;
+    return Report(report);
+  }
+  HealthState State(TargetName target = kTarget) {
+    HealthState state = HealthState::kHealthy;
+    table.Update([&](TargetTable& t, auto next_moment) {
+      const auto view = t.ViewOne(target, next_moment());
+      if (view) state = view->state;
+    });
+    return state;
+  }
+
+  std::string name;
+  MemorySharedStore store;
+  MemoryStore nothing_;
+  DurableWaiters waiters;
+  SharedTable table;
+  FleetRunner runner;
+  FleetOutcome last;
+
+ private:
+  uint64_t last_sequence_ = 0;
+  std::deque<std::string> tokens_;
+};
+
+class FleetRunnerTest : public testing::Test {
+ protected:
+  void Trip() {
+    for (int i = 0; i < 5; ++i) {
+      Replica& replica = i % 2 == 0 ? a : b;
+      replica.Report(replica.Ask(), OutcomeKind::kUpstreamError);
+      clock.Advance(200ms);
+    }
+  }
+  bool IsAdmitted(Replica& replica) { return replica.Ask().granted_index == 0; }
+
+  FakeClock clock;
+  SimulatedRedis redis{clock};
+  Replica a{1, clock, redis};
+  Replica b{2, clock, redis};
+};
+
+TEST_F(FleetRunnerTest, AFailureReportedToOneIsSeenByTheNextAskOfTheOther) {
+  a.ReportLimit(a.Ask(), 20s);
+  const Verdict verdict = b.Ask();
+  EXPECT_EQ(verdict.granted_index, -1);
+  EXPECT_GE(verdict.retry_after, 20s);
+  EXPECT_FALSE(b.last.is_degraded);
+}
+
+TEST_F(FleetRunnerTest, FailuresOfAllReplicasCountTogether) {
+  Trip();
+  EXPECT_FALSE(IsAdmitted(a));
+  EXPECT_FALSE(IsAdmitted(b));
+  EXPECT_EQ(b.State(), HealthState::kOpen);
+}
+
+TEST_F(FleetRunnerTest, AskingAHealthyTargetCommitsNothing) {
+  a.Ask();
+  b.Ask();
+  const int before = a.store.commits + b.store.commits;
+  for (int i = 0; i < 10; ++i) a.Report(a.Ask(), OutcomeKind::kSuccess);
+  EXPECT_TRUE(IsAdmitted(b));
+  EXPECT_EQ(a.store.commits + b.store.commits, before);
+}
+
+TEST_F(FleetRunnerTest, CountsOfSuccessesReachTheOthersWithTheNextFlush) {
+  for (int i = 0; i < 10; ++i) a.Report(a.Ask(), OutcomeKind::kSuccess);
+  for (int i = 0; i < 4; ++i) b.Report(b.Ask(), OutcomeKind::kSuccess);
+  a.runner.Flush();
+  b.runner.Flush();
+  b.runner.Flush();
+  a.runner.Refresh();
+  for (Replica* replica : {&a, &b}) {
+    replica->table.Update([&](TargetTable& table, auto next_moment) {
+      EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.calls, 14);
+      EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.admissions, 14);
+    });
+  }
+}
+
+TEST_F(FleetRunnerTest, OneProbeInTheWholeFleet) {
+  Trip();
+  clock.Advance(7s);
+  EXPECT_TRUE(IsAdmitted(a));
+  const Verdict verdict = b.Ask();
+  EXPECT_EQ(verdict.granted_index, -1);
+  EXPECT_EQ(verdict.decisions[0].reason, RefusalReason::kProbesBusy);
+}
+
+TEST_F(FleetRunnerTest, OfTwoAsksAtTheSameMomentOneIsTheProbe) {
+  Trip();
+  clock.Advance(7s);
+  bool other_is_admitted = false;
+  a.store.before_next_commit = [&] { other_is_admitted = IsAdmitted(b); };
+  EXPECT_FALSE(IsAdmitted(a));
+  EXPECT_TRUE(other_is_admitted);
+  EXPECT_EQ(a.runner.counts().conflicts, 1u);
+}
+
+TEST_F(FleetRunnerTest, AProbeOfOneIsReportedToTheOther) {
+  Trip();
+  clock.Advance(7s);
+  for (int i = 0; i < 2; ++i) {
+    const Verdict probe = a.Ask();
+    ASSERT_EQ(probe.granted_index, 0);
+    b.Report(probe, OutcomeKind::kSuccess);
+  }
+  EXPECT_EQ(b.State(), HealthState::kRamping);
+  EXPECT_TRUE(IsAdmitted(a));
+  EXPECT_EQ(a.State(), HealthState::kRamping);
+}
+
+TEST_F(FleetRunnerTest, AFailureRepeatedToAnotherReplicaCountsOnce) {
+  const Verdict grant = a.Ask();
+  const AttemptReport report = a.Draft(grant, OutcomeKind::kUpstreamError);
+  EXPECT_EQ(a.Report(report), AckStatus::kApplied);
+  EXPECT_EQ(b.Report(report), AckStatus::kDuplicate);
+  EXPECT_EQ(a.Report(report), AckStatus::kDuplicate);
+}
+
+TEST_F(FleetRunnerTest, AReportDecidedAgainAfterAConflictIsNoDuplicate) {
+  const Verdict grant = a.Ask();
+  a.store.before_next_commit = [&] { b.Report(b.Ask(), OutcomeKind::kUpstreamError); };
+  EXPECT_EQ(a.Report(grant, OutcomeKind::kUpstreamError), AckStatus::kApplied);
+  EXPECT_EQ(a.runner.counts().conflicts, 1u);
+  a.table.Update([&](TargetTable& table, auto next_moment) {
+    EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.failures, 2);
+    EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.admissions, 2);
+  });
+}
+
+TEST_F(FleetRunnerTest, ManyConflictsInARowStillEnd) {
+  const Verdict grant = a.Ask();
+  int left = 10;
+  std::function<void()> disturb = [&] {
+    b.Report(b.Ask(), OutcomeKind::kUpstreamError);
+    clock.Advance(1ms);
+    if (--left > 0) a.store.before_next_commit = disturb;
+  };
+  a.store.before_next_commit = disturb;
+  EXPECT_EQ(a.ReportLimit(grant, 20s), AckStatus::kApplied);
+  EXPECT_FALSE(a.last.is_degraded);
+  EXPECT_FALSE(IsAdmitted(b));
+}
+
+TEST_F(FleetRunnerTest, WithoutTheStoreTheLastKnownStateAnswers) {
+  a.ReportLimit(a.Ask(), 20s);
+  EXPECT_FALSE(IsAdmitted(b));
+  redis.is_away = true;
+  EXPECT_FALSE(IsAdmitted(b));
+  EXPECT_TRUE(b.last.is_degraded);
+  clock.Advance(25s);
+  EXPECT_TRUE(IsAdmitted(b));
+}
+
+TEST_F(FleetRunnerTest, WhatWasLearnedAloneIsPromisedAndToldOnlyWhenTheStoreReturns) {
+  const Verdict grant = a.Ask();
+  b.Ask();
+  redis.is_away = true;
+  a.ReportLimit(grant, 60s);
+  ASSERT_TRUE(a.last.is_degraded);
+  EXPECT_FALSE(a.waiters.IsDurable(a.last.ticket));
+  EXPECT_FALSE(IsAdmitted(a));
+  EXPECT_TRUE(IsAdmitted(b));
+  redis.is_away = false;
+  a.runner.Refresh();
+  EXPECT_TRUE(a.waiters.IsDurable(1));
+  EXPECT_FALSE(IsAdmitted(b));
+  EXPECT_FALSE(b.last.is_degraded);
+}
+
+TEST_F(FleetRunnerTest, FactsOfTwoReplicasLearnedAloneAreMergedByMaximum) {
+  const Verdict one = a.Ask();
+  const Verdict two = b.Ask();
+  redis.is_away = true;
+  a.ReportLimit(one, 30s);
+  b.ReportLimit(two, 60s);
+  redis.is_away = false;
+  b.runner.Refresh();
+  a.runner.Refresh();
+  EXPECT_GE(a.Ask().retry_after, 59s);
+  EXPECT_GE(b.Ask().retry_after, 59s);
+}
+
+TEST_F(FleetRunnerTest, AnUnconfirmedCommitThatTookEffectCountsOnce) {
+  const Verdict grant = a.Ask();
+  a.store.loses_next_reply = true;
+  a.Report(grant, OutcomeKind::kUpstreamError);
+  EXPECT_TRUE(a.last.is_degraded);
+  a.runner.Refresh();
+  EXPECT_EQ(b.Report(b.Ask(), OutcomeKind::kUpstreamError), AckStatus::kApplied);
+  b.table.Update([&](TargetTable& table, auto next_moment) {
+    EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.failures, 2);
+  });
+}
+
+TEST_F(FleetRunnerTest, AFlushedStoreIsFilledAgain) {
+  Trip();
+  ASSERT_FALSE(IsAdmitted(b));
+  redis.documents.clear();
+  EXPECT_FALSE(IsAdmitted(b));
+  EXPECT_FALSE(IsAdmitted(a));
+  Replica fresh(3, clock, redis);
+  EXPECT_FALSE(IsAdmitted(fresh));
+}
+
+TEST_F(FleetRunnerTest, AFlushedStoreWrittenByANewcomerFirstStillLearnsTheFacts) {
+  Trip();
+  redis.documents.clear();
+  Replica fresh(3, clock, redis);
+  EXPECT_TRUE(IsAdmitted(fresh));
+  EXPECT_FALSE(IsAdmitted(a));
+  EXPECT_FALSE(IsAdmitted(fresh));
+}
+
+TEST_F(FleetRunnerTest, AFailoverThatLostTheLastWritesIsHealedByTheirWriter) {
+  const Verdict grant = a.Ask();
+  b.Ask();
+  const auto old = redis.documents;
+  a.ReportLimit(grant, 60s);
+  redis.documents = old;
+  b.Report(b.Ask(), OutcomeKind::kUpstreamError);
+  a.runner.Refresh();
+  EXPECT_FALSE(IsAdmitted(b));
+  EXPECT_EQ(a.runner.counts().reasserted, 1u);
+}
+
+TEST_F(FleetRunnerTest, ARecoveryProvedToOneIsNotUndoneByAnother) {
+  Trip();
+  clock.Advance(7s);
+  ASSERT_FALSE(!IsAdmitted(b));
+  for (int i = 0; i < 3; ++i) {
+    a.runner.Refresh();
+    b.runner.Refresh();
+  }
+  clock.Advance(40s);
+  for (int i = 0; i < 2; ++i) a.Report(a.Ask(), OutcomeKind::kSuccess);
+  ASSERT_EQ(a.State(), HealthState::kRamping);
+  b.runner.Refresh();
+  EXPECT_EQ(b.State(), HealthState::kRamping);
+  EXPECT_TRUE(IsAdmitted(b));
+}
+
+TEST_F(FleetRunnerTest, AStoreClockSetBackKeepsWhatRemained) {
+  a.ReportLimit(a.Ask(), 30s);
+  redis.step = -1h;
+  for (Replica* replica : {&b, &a}) {
+    replica->Ask();
+    const Verdict verdict = replica->Ask();
+    EXPECT_EQ(verdict.granted_index, -1);
+    EXPECT_LE(verdict.retry_after, 40s);
+  }
+  clock.Advance(40s);
+  EXPECT_TRUE(IsAdmitted(a));
+  EXPECT_TRUE(IsAdmitted(b));
+}
+
+TEST_F(FleetRunnerTest, AStoreThatComesBackWithAnotherClockKeepsWhatRemained) {
+  const Verdict grant = a.Ask();
+  redis.is_away = true;
+  a.ReportLimit(grant, 30s);
+  redis.is_away = false;
+  for (const auto step : {StoreTime(1h), StoreTime(-1h)}) {
+    redis.step = step;
+    a.runner.Refresh();
+    a.Ask();
+    const Verdict verdict = a.Ask();
+    EXPECT_EQ(verdict.granted_index, -1);
+    EXPECT_LE(verdict.retry_after, 40s);
+  }
+}
+
+TEST_F(FleetRunnerTest, ForeignBytesAreReplacedByWhatIsKnown) {
+  Trip();
+  for (auto& [key, document] : redis.documents) {
+    document.version = "foreign";
+    for (auto& [name, bytes] : document.fields) bytes = "\x7fgarbage";
+  }
+  EXPECT_FALSE(IsAdmitted(a));
+  EXPECT_GT(a.runner.counts().unreadable, 0u);
+  EXPECT_FALSE(IsAdmitted(b));
+}
+
+TEST_F(FleetRunnerTest, DocumentsExpireByTheirOwnHorizon) {
+  a.ReportLimit(a.Ask(), 10min);
+  ASSERT_EQ(redis.documents.size(), 1u);
+  const auto& document = redis.documents.begin()->second;
+  EXPECT_GT(document.expires_at, redis.Now() + 10min);
+  EXPECT_LT(document.expires_at, redis.Now() + 2h);
+  clock.Advance(3h);
+  redis.Expire();
+  EXPECT_TRUE(IsAdmitted(a));
+  EXPECT_EQ(a.runner.counts().reasserted, 0u);
+}
+
+TEST(FleetRunnerLimitsTest, ARateLimitHoldsForAllReplicasTogether) {
+  TableSettings settings;
+  settings.defaults.limits.requests_per_minute = 10;
+  FakeClock clock;
+  SimulatedRedis redis(clock);
+  Replica a(1, clock, redis, settings);
+  Replica b(2, clock, redis, settings);
+  int admitted = 0;
+  for (int i = 0; i < 20; ++i) admitted += (i % 2 == 0 ? a : b).Ask().granted_index == 0 ? 1 : 0;
+  EXPECT_EQ(admitted, 10);
+}
+
+TEST(FleetRunnerLimitsTest, ConcurrencyIsLeasedOverAllReplicas) {
+  TableSettings settings;
+  settings.defaults.limits.concurrent = 2;
+  FakeClock clock;
+  SimulatedRedis redis(clock);
+  Replica a(1, clock, redis, settings);
+  Replica b(2, clock, redis, settings);
+  const Verdict first = a.Ask();
+  ASSERT_EQ(b.Ask().granted_index, 0);
+  EXPECT_EQ(a.Ask().granted_index, -1);
+  b.Report(first, OutcomeKind::kSuccess);
+  EXPECT_EQ(a.Ask().granted_index, 0);
+  EXPECT_EQ(b.Ask().granted_index, -1);
+}
+
+TEST(FleetRunnerQuorumTest, HostsOfOtherReplicasCountForTheQuorum) {
+  FakeClock clock;
+  SimulatedRedis redis(clock);
+  Replica a(1, clock, redis);
+  Replica b(2, clock, redis);
+  for (Replica* replica : {&a, &b}) {
+    replica->table.Update([&](TargetTable& table, auto next_moment) {
+      table.BeginSession(replica->name, replica->name, next_moment().now);
+    });
+  }
+  for (Replica* replica : {&a, &b, &a}) replica->runner.Refresh();
+  const auto fail = [&](Replica& replica) {
+    AttemptReport report = replica.Draft(replica.Ask(), OutcomeKind::kUnreachable);
+    report.http_status = 0;
+    replica.Report(report);
+    clock.Advance(200ms);
+  };
+  for (int i = 0; i < 8; ++i) fail(a);
+  EXPECT_EQ(a.State({"openai", ""}), HealthState::kHealthy);
+  fail(b);
+  EXPECT_EQ(b.State({"openai", ""}), HealthState::kOpen);
+  a.runner.Refresh();
+  EXPECT_EQ(a.State({"openai", ""}), HealthState::kOpen);
+}
+
+}  // namespace
