@@ -1,27 +1,8 @@
 #include "gateway/dialects/azure.h"
 
 #include "common/concat.h"
-#include "gateway/core/ascii.h"
 
 namespace gateway {
-namespace {
-
-// RFC 3986 2.3: what is not unreserved is written as %XX.
-std::string PercentEncode(std::string_view text) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    if (IsAlphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~') {
-      out += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += common::Concat('%', kHex[byte >> 4], kHex[byte & 15]);
-    }
-  }
-  return out;
-}
-
-}  // namespace
 
 std::string AzureDialect::BuildPath(const ProviderEndpoint& provider, Endpoint endpoint,
                                     std::string_view model) const {

@@ -4,17 +4,20 @@
 #include <utility>
 
 #include "common/concat.h"
+#include "gateway/core/ascii.h"
 #include "gateway/dialects/azure.h"
+#include "gateway/dialects/gemini.h"
 #include "gateway/dialects/openai.h"
 
 namespace gateway {
 namespace {
 
 // The one explicit list. Dialects have no state, so they may be constants.
-std::array<const Dialect*, 2> AllDialects() {
+std::array<const Dialect*, 3> AllDialects() {
   static const OpenAiDialect openai;
   static const AzureDialect azure;
-  return {&openai, &azure};
+  static const GeminiDialect gemini;
+  return {&openai, &azure, &gemini};
 }
 
 }  // namespace
@@ -40,8 +43,22 @@ std::variant<TranslatedRequest, Failure> Dialect::BuildEmbeddings(const Provider
 }
 
 std::optional<Failure> Dialect::TranslateEmbeddings(const UpstreamReply&, std::string_view,
-                                                    std::string&) const {
+                                                    const EmbeddingsForm&, std::string&) const {
   return MakeFailure(FailureKind::kGatewayInternal, "");
+}
+
+std::string PercentEncode(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    if (IsAlphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~') {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += common::Concat('%', kHex[byte >> 4], kHex[byte & 15]);
+    }
+  }
+  return out;
 }
 
 std::string RenderRequestHead(const RequestHead& head, size_t body_size) {

@@ -75,12 +75,19 @@ class StreamReader {
   virtual StreamPosition position() const { return {}; }
 };
 
-// A conversation in a provider's dialect.
+// How a client wants its embeddings.
+struct EmbeddingsForm {
+  size_t count = 0;        // of texts, each of which has one vector
+  bool is_base64 = false;  // 32-bit floats, little-endian, instead of numbers
+};
+
+// A conversation, or texts to be embedded, in a provider's dialect.
 struct TranslatedRequest {
   UpstreamRequest request;
   // Fields that the provider cannot honour and that are dropped by the documented rule (README), in
   // the client's words.
   std::vector<std::string> dropped;
+  EmbeddingsForm embeddings = {};
 };
 
 class Dialect {
@@ -126,6 +133,7 @@ class Dialect {
   // Turns the provider's complete answer in `body`, which `reply` views, into OpenAI's.
   virtual std::optional<Failure> TranslateEmbeddings(const UpstreamReply& reply,
                                                      std::string_view model,
+                                                     const EmbeddingsForm& form,
                                                      std::string& body) const;
 };
 
@@ -133,6 +141,9 @@ class Dialect {
 const Dialect* FindDialect(std::string_view name);
 // Their names, in the order of the one explicit list.
 std::vector<std::string_view> DialectNames();
+
+// RFC 3986 2.3: what is not unreserved is written as %XX.
+std::string PercentEncode(std::string_view text);
 
 // What is the same in every request: POST with a JSON body that is sent as `pieces`. `credential`
 // holds whole header lines, each ending in CRLF.

@@ -81,10 +81,13 @@ class EmbeddingsCall final : public ProviderCall {
       : dialect_(dialect), model_(model) {
     request_ = std::move(request.request);
     dropped_ = std::move(request.dropped);
+    form_ = request.embeddings;
   }
 
   std::optional<Failure> TakeReply(const UpstreamReply& reply, std::string& body) override {
-    return dialect_.TranslateEmbeddings(reply, model_, body);
+    auto failure = dialect_.TranslateEmbeddings(reply, model_, form_, body);
+    if (!failure) tokens_used_ = dialect_.TokensUsed(Endpoint::kEmbeddings, body);
+    return failure;
   }
 
   // Embeddings are never streamed; a provider that does so has sent something else.
@@ -99,6 +102,7 @@ class EmbeddingsCall final : public ProviderCall {
  private:
   const Dialect& dialect_;
   std::string model_;
+  EmbeddingsForm form_;
 };
 
 }  // namespace
