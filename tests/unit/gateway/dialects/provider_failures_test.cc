@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "gateway/core/error_body.h"
 #include "gateway/core/retry_timing.h"
 #include "gateway/dialects/dialect.h"
+#include "gateway/dialects/translated_stream.h"
 
 namespace gateway {
 namespace {
@@ -51,8 +53,18 @@ struct Verdict {
   bool is_mid_stream = false;
 };
 
+// Relayed where clients of `endpoint` speak the dialect, else translated for them.
+std::unique_ptr<StreamReader> NewReader(const Dialect& dialect, Endpoint endpoint) {
+  static const Conversation conversation;
+  if (dialect.Relays(endpoint)) return dialect.NewRelayedStream(endpoint);
+  const ClientDialect* client = FindClientDialect(endpoint);
+  return std::make_unique<TranslatedStream>(
+      dialect.NewDeltaParser(),
+      client->NewStreamRenderer({.conversation = conversation, .id = "id", .now_seconds = 1}));
+}
+
 Verdict JudgeStream(const Dialect& dialect, Endpoint endpoint, const std::string& body) {
-  const auto reader = dialect.NewRelayedStream(endpoint);
+  const auto reader = NewReader(dialect, endpoint);
   StreamStep step = reader->Feed(body);
   bool is_committed = step.is_committed;
   if (!step.failure && !step.is_complete) {
@@ -66,8 +78,16 @@ Verdict Judge(const Dialect& dialect, Endpoint endpoint, const json& line, const
   const int status = line["status"];
   const std::string body = line["body"];
   if (line["kind"] == "stream" && status == 200) return JudgeStream(dialect, endpoint, body);
-  return {dialect.ClassifyReply(
-      endpoint, {.status = status, .headers = headers, .body = body, .received_at = {}})};
+  const UpstreamReply reply{.status = status, .headers = headers, .body = body, .received_at = {}};
+  if (dialect.Relays(endpoint)) return {dialect.ClassifyReply(endpoint, reply)};
+  const auto answer = dialect.ReadAnswer(reply);
+  const auto* failure = std::get_if<Failure>(&answer);
+  return failure != nullptr ? Verdict{*failure} : Verdict{};
+}
+
+const Dialect* DialectOf(const json& line) {
+  if (line["api"] == "generateContent") return FindDialect("gemini");
+  return FindDialect(line["provider"] == "azure-openai" ? "azure" : "openai");
 }
 
 Endpoint EndpointOf(const json& line) {
@@ -102,7 +122,7 @@ bool CountsAgainstProvider(const Failure& failure) {
 }
 
 void CheckLine(const json& line) {
-  const Dialect* dialect = FindDialect(line["provider"] == "azure-openai" ? "azure" : "openai");
+  const Dialect* dialect = DialectOf(line);
   const Headers headers = HeadersOf(line);
   const Verdict verdict = Judge(*dialect, EndpointOf(line), line, headers);
   const json& truth = line["truth"];
@@ -133,8 +153,7 @@ TEST(ProviderFailuresTest, OurCasesAreJudgedAsTheySay) {
 // Dialects of their own read these; here only what they have in common with OpenAI's is judged.
 bool IsForAnotherDialect(const json& line) {
   const bool is_success = line["status"] == 200;
-  return is_success && (line["api"] == "generateContent" || line["api"] == "responses" ||
-                        line["api"] == "messages");
+  return is_success && (line["api"] == "responses" || line["api"] == "messages");
 }
 
 TEST(ProviderFailuresTest, RecordedFailuresAreJudgedByTheirTruth) {
