@@ -45,6 +45,7 @@ def parse_arguments():
         "--header",
         action="append",
         default=[],
+        type=header,
         metavar="'NAME: VALUE'",
         help="sent to a --target, for instance its API key",
     )
@@ -58,12 +59,20 @@ def parse_arguments():
     add("--only", metavar="TEXT", help="only trials whose id contains this")
     add("--failed", action="store_true", help="show only rows with a broken promise")
     add("--json", metavar="FILE", type=pathlib.Path, help="write everything here as well")
+    add("--markdown", metavar="FILE", type=pathlib.Path, help="write a table of all pairs here")
     arguments = parser.parse_args()
     if not arguments.target and not arguments.adapter:
         parser.error("--target URL or --adapter NAME says what to grade")
     if arguments.target and arguments.adapter:
         parser.error("--target and --adapter exclude each other")
     return arguments
+
+
+def header(text):
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME: VALUE")
+    return name.strip(), value.strip()
 
 
 def listen(arguments):
@@ -92,9 +101,9 @@ def chosen_pairs(arguments, adapter):
 def start_gateway(arguments, adapter, setup):
     if adapter:
         return adapter.start(setup)
-    headers = dict(line.split(":", 1) for line in arguments.header)
-    headers = {name.strip(): value.strip() for name, value in headers.items()}
-    return GivenGateway(arguments.target, arguments.model, headers, arguments.provider_timeout)
+    return GivenGateway(
+        arguments.target, arguments.model, dict(arguments.header), arguments.provider_timeout
+    )
 
 
 def grade_pair(arguments, adapter, provider, pair):
@@ -129,10 +138,18 @@ def run(arguments):
     if not results:
         raise CannotGrade(f"no case contains {arguments.only!r}")
     print(report.scores(results))
-    if arguments.json:
-        target = arguments.adapter or arguments.target
-        arguments.json.write_text(json.dumps(report.as_json(target, results), indent=1) + "\n")
+    write_files(arguments, adapter, results)
     return all(result.verdict is None or result.verdict.is_kept() for result in results)
+
+
+def write_files(arguments, adapter, results):
+    target = arguments.target
+    if adapter:
+        target = " ".join(filter(None, [arguments.adapter, getattr(adapter, "VERSION", "")]))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.as_json(target, results), indent=1) + "\n")
+    if arguments.markdown:
+        arguments.markdown.write_text(report.as_markdown(target, results))
 
 
 def main():

@@ -40,8 +40,7 @@ def scores(results):
     pairs = list(dict.fromkeys((r.trial.client_api, r.trial.provider_api) for r in results))
     lines = [f"\n{'':<24}" + "".join(f"{promise:>12}" for promise in PROMISES)]
     for pair in pairs:
-        own = [r for r in results if (r.trial.client_api, r.trial.provider_api) == pair]
-        lines.append(_score_line(" on ".join(pair), own))
+        lines.append(_score_line(" on ".join(pair), _of_pair(results, pair)))
     if len(pairs) > 1:
         lines.append(_score_line("all", results))
     return "\n".join(lines)
@@ -50,6 +49,42 @@ def scores(results):
 def _score_line(name, results):
     cells = ["%d of %d" % score(results, promise) for promise in PROMISES]
     return f"{name:<24}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+def as_markdown(target, results):
+    """One row per case and mode, one column per pair of APIs; a cell names the broken promises."""
+    pairs = list(dict.fromkeys((r.trial.client_api, r.trial.provider_api) for r in results))
+    lines = [
+        f"# {target}",
+        "",
+        "A cell names the promises that were broken; empty: does not apply.",
+        "",
+    ]
+    lines.append("| case | " + " | ".join(" on ".join(pair) for pair in pairs) + " |")
+    lines.append("|---" * (len(pairs) + 1) + "|")
+    for promise in PROMISES:
+        cells = ["%d of %d" % score(_of_pair(results, pair), promise) for pair in pairs]
+        lines.append(f"| **{promise} kept** | " + " | ".join(cells) + " |")
+    cells = {
+        (r.trial.case.id, r.trial.mode, r.trial.client_api, r.trial.provider_api): r
+        for r in results
+    }
+    for case_id, mode in dict.fromkeys((r.trial.case.id, r.trial.mode) for r in results):
+        row_cells = [_cell(cells.get((case_id, mode, *pair))) for pair in pairs]
+        lines.append(f"| {case_id}, {mode} | " + " | ".join(row_cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _of_pair(results, pair):
+    return [r for r in results if (r.trial.client_api, r.trial.provider_api) == pair]
+
+
+def _cell(result):
+    if result is None:
+        return ""
+    if result.verdict is None:
+        return "not graded"
+    return ", ".join(p for p, why in result.verdict.reasons.items() if why) or "kept"
 
 
 def as_json(target, results):

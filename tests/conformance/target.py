@@ -22,7 +22,6 @@ class Setup:
 class Gateway:
     """A gateway that needs nothing special: any model, no headers."""
 
-    version = ""
     waits_for_provider_s = None
 
     def __init__(self, base_url):

@@ -19,15 +19,19 @@ def start(setup):
                 f"{binary} does not exist: cmake --preset release && cmake --build --preset release"
                 " --target gateway ratelimitd, or let CANDOR_BUILD name another build directory"
             )
-    return Candor(setup)
+    started = stack.Programs(setup.directory)
+    try:
+        return Candor(setup, started)
+    except AssertionError as error:
+        started.stop_all()
+        raise CannotGrade(str(error)) from None
 
 
 class Candor(Gateway):
-    version = "of this checkout"
     waits_for_provider_s = 1.0
 
-    def __init__(self, setup):
-        self._programs = stack.Programs(setup.directory)
+    def __init__(self, setup, started):
+        self._programs = started
         ratelimitd = self._programs.ratelimitd()
         config = {"ratelimitd": stack.ask(ratelimitd.address), **_routes(setup)}
         gateway = self._programs.gateway(config)

@@ -38,7 +38,6 @@ def start(setup):
 
 
 class Portkey(Gateway):
-    version = VERSION
     waits_for_provider_s = TIMEOUT_MS / 1000
 
     def __init__(self, setup, program):
