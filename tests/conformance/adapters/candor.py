@@ -8,7 +8,7 @@ from support import programs, stack
 
 from ..target import CannotGrade, Gateway
 
-PAIRS = [("chat", "openai")]
+PAIRS = [("chat", "openai"), ("chat", "gemini")]
 TIMEOUTS = {"connect": "2s", "first_byte": "1s", "idle": "1s", "total": "10s"}
 
 
