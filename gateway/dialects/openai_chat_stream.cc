@@ -100,7 +100,8 @@ class ChatStreamRenderer final : public StreamRenderer {
       common::AppendJsonString(delta.text, inner);
       inner += "}}]";
     } else if (delta.kind == Delta::Kind::kSignature) {
-      inner += common::Concat(R"(,"extra_content":)",
+      // OpenAI's SDKs want a function in every piece of a call.
+      inner += common::Concat(R"(,"function":{"arguments":""},"extra_content":)",
                               RenderJson(RenderThoughtSignature(delta.text)), "}]");
     } else {
       inner += R"(,"function":{"arguments":)";

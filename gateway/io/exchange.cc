@@ -70,7 +70,8 @@ std::variant<std::unique_ptr<ProviderCall>, Failure> Exchange::Plan(const RouteT
 asio::awaitable<ExchangeResult> Exchange::Run() {
   client_.Watch([this] { OnClientLost(); });
   if (refusal_) {
-    co_await ReplyWithFailure({*std::move(refusal_), std::nullopt});
+    FailAction refusal{*std::move(refusal_), std::nullopt};
+    co_await ReplyWithFailure(std::move(refusal));
   } else {
     co_await CarryOut(plan_.Start());
   }
