@@ -75,6 +75,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
       line.config_path = argv[++i];
     } else if (argument == "--config") {
       return absl::InvalidArgumentError("--config needs the name of a file");
+    } else if (argument == "--health" && i + 1 < argc) {
+      return CommandLine{.action = CommandLine::Action::kAskHealth, .health_address = argv[i + 1]};
+    } else if (argument == "--health") {
+      return absl::InvalidArgumentError("--health needs the address of an admin page");
     } else {
       return absl::InvalidArgumentError(Concat("unknown option ", argument, "; try --help"));
     }

@@ -14,12 +14,13 @@
 namespace common {
 
 struct CommandLine {
-  enum class Action { kRun, kCheck, kShowVersion, kShowHelp };
+  enum class Action { kRun, kCheck, kAskHealth, kShowVersion, kShowHelp };
   Action action = Action::kRun;
   std::string config_path = {};
+  std::string health_address = {};  // only kAskHealth
 };
 
-// Understands --config FILE (or --config=FILE), --check, --version, --help.
+// Understands --config FILE (or --config=FILE), --check, --health ADDRESS, --version, --help.
 // InvalidArgument: unknown option, missing value, no --config where one is needed.
 absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv);
 

@@ -11,6 +11,7 @@
 
 #include "common/admin_server.h"
 #include "common/clock.h"
+#include "common/health_check.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "gateway/config.h"
@@ -27,6 +28,8 @@ constexpr char kHelp[] =
     "\n"
     "  gateway --config FILE           run\n"
     "  gateway --config FILE --check   validate the configuration and exit\n"
+    "  gateway --health ADDRESS        ask the admin page of a running gateway: 0 when it is "
+    "alive\n"
     "  gateway --version | --help\n";
 
 constexpr std::chrono::seconds kConfigLookInterval{2};
@@ -187,6 +190,8 @@ int main(int argc, char** argv) {
     case common::CommandLine::Action::kShowVersion:
       std::cout << "gateway " << CANDOR_VERSION << std::endl;
       return 0;
+    case common::CommandLine::Action::kAskHealth:
+      return common::RunHealthCheck(line->health_address);
     case common::CommandLine::Action::kCheck:
       return Check(line->config_path);
     case common::CommandLine::Action::kRun:

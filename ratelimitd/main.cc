@@ -14,6 +14,7 @@
 #include "common/admin_server.h"
 #include "common/clock.h"
 #include "common/concat.h"
+#include "common/health_check.h"
 #include "common/log.h"
 #include "common/process.h"
 #include "ratelimitd/config.h"
@@ -31,6 +32,7 @@ constexpr char kUsage[] =
     "Remembers for all gateways which provider may be asked now.\n\n"
     "  --config FILE  configuration, see deploy/config/ratelimitd.yaml\n"
     "  --check        validate the configuration and exit\n"
+    "  --health ADDR  ask the admin page of a running ratelimitd: 0 when it is alive\n"
     "  --version      print the version and exit\n"
     "  --help         print this and exit\n";
 // One thread answers some hundred thousand asks a second; with more of them, each wakes up for the
@@ -219,6 +221,9 @@ int Main(int argc, char** argv) {
   if (command->action == Action::kShowVersion) {
     std::cout << "ratelimitd " << CANDOR_VERSION << "\n";
     return 0;
+  }
+  if (command->action == Action::kAskHealth) {
+    return common::RunHealthCheck(command->health_address);
   }
   const auto config = ReadConfig(command->config_path);
   if (!config.ok()) {

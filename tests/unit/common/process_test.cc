@@ -24,11 +24,14 @@ TEST(CommandLineTest, OptionsAreUnderstoodOrRefused) {
     std::string_view want_error;
     Action want_action = Action::kRun;
     std::string_view want_path = {};
+    std::string_view want_address = {};
   };
   const Case cases[] = {
       {"run", {"--config", "a.yaml"}, "", Action::kRun, "a.yaml"},
       {"one word", {"--config=a.yaml"}, "", Action::kRun, "a.yaml"},
       {"check", {"--check", "--config", "a.yaml"}, "", Action::kCheck, "a.yaml"},
+      {"health", {"--health", "a:1"}, "", Action::kAskHealth, "", "a:1"},
+      {"health of nobody", {"--health"}, "--health needs the address of an admin page"},
       {"version", {"--version"}, "", Action::kShowVersion},
       {"help", {"--help", "--config"}, "", Action::kShowHelp},
       {"nothing", {}, "--config FILE is missing; try --help"},
@@ -48,6 +51,7 @@ TEST(CommandLineTest, OptionsAreUnderstoodOrRefused) {
     if (!line.ok()) continue;
     EXPECT_EQ(line->action, c.want_action);
     EXPECT_EQ(line->config_path, c.want_path);
+    EXPECT_EQ(line->health_address, c.want_address);
   }
 }
 
