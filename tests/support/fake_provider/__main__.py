@@ -1,7 +1,7 @@
 """A provider that misbehaves on command.
 
-  python3 tests/support/fake_provider [--port N] [--control-port N] [--script FILE | --demo]
-                                      [--tls DIRECTORY]
+  python3 tests/support/fake_provider [--host ADDRESS] [--port N] [--control-port N]
+                                      [--script FILE | --demo] [--tls DIRECTORY]
 
 Speaks OpenAI (/v1/chat/completions, completions, embeddings, responses, models), Azure
 (/openai/deployments/D/...), Anthropic (/v1/messages) and Gemini
@@ -36,6 +36,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="fake_provider", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--host", default=HOST, help="where the provider listens; all else: loopback")
     parser.add_argument("--port", type=int, default=0, help="of the provider; 0: a free one")
     parser.add_argument("--control-port", type=int, default=0, help="0: a free one")
     parser.add_argument("--script", type=pathlib.Path, help="JSON: a rule or a list of rules")
@@ -58,8 +59,8 @@ def load_scripts(arguments):
     return scripts
 
 
-async def listen(serve_connection, port=0, context=None):
-    server = await asyncio.start_server(serve_connection, HOST, port, ssl=context, backlog=1024)
+async def listen(serve_connection, port=0, context=None, host=HOST):
+    server = await asyncio.start_server(serve_connection, host, port, ssl=context, backlog=1024)
     host, bound_port = server.sockets[0].getsockname()[:2]
     return f"{host}:{bound_port}"
 
@@ -82,17 +83,17 @@ async def run(arguments, scripts):
     broken_tls = tls.BrokenTls()
     provider = serve.Provider(scripts, seen)
     addresses = {
-        "http": await listen(provider.serve, arguments.port),
+        "http": await listen(provider.serve, arguments.port, host=arguments.host),
         "control": await listen(
             control.Control(scripts, seen, broken_tls).serve, arguments.control_port
         ),
     }
     if arguments.tls:
         addresses |= await listen_tls(provider, broken_tls, arguments.tls)
-    print("listening " + " ".join(f"{k}={v}" for k, v in addresses.items()), flush=True)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    print("listening " + " ".join(f"{k}={v}" for k, v in addresses.items()), flush=True)
     await stopped.wait()
 
 
