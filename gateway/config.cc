@@ -1,6 +1,7 @@
 #include "gateway/config.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -88,6 +89,20 @@ void ReadTimeouts(const Reader& reader, const ConfigNode& node, ProviderTimeouts
   object.ReadDuration("total", timeouts.total, kAnyWait);
 }
 
+void ReadResponsesMode(ConfigObject& object, ProviderConfig& provider) {
+  constexpr std::array kModes = {ResponsesMode::kAuto, ResponsesMode::kNative,
+                                 ResponsesMode::kTranslated};
+  size_t choice = 0;
+  object.ReadChoice("responses", {"auto", "native", "translated"}, choice);
+  provider.responses = kModes[choice];
+  if (provider.responses == ResponsesMode::kNative &&
+      !provider.dialect->Relays(Endpoint::kResponses)) {
+    object.Complain("responses",
+                    common::Concat("a provider of the dialect \"", provider.dialect->name(),
+                                   "\" has no Responses API of its own"));
+  }
+}
+
 ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   ProviderConfig provider;
   ConfigObject object = reader.Open(node, "provider");
@@ -117,6 +132,7 @@ ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   if (const auto child = object.Child("timeouts")) ReadTimeouts(reader, *child, provider.timeouts);
   object.ReadInt("max_connections", provider.max_connections, {1, 100'000});
   object.ReadBool("expose_rate_limits", provider.expose_rate_limits);
+  ReadResponsesMode(object, provider);
   return provider;
 }
 

@@ -13,8 +13,10 @@
 #include "absl/status/statusor.h"
 #include "common/config_reader.h"
 #include "gateway/core/exchange_plan.h"
+#include "gateway/core/missing_route.h"
 #include "gateway/core/routes.h"
 #include "gateway/dialects/dialect.h"
+#include "gateway/dialects/provider_call.h"
 
 namespace gateway {
 
@@ -37,6 +39,10 @@ struct ProviderConfig {
   common::Secret api_key;
   ProviderTimeouts timeouts;
   int64_t max_connections = 512;   // over all threads
+  ResponsesMode responses = ResponsesMode::kAuto;
+  // Whether it has said that it has no Responses API; shared by all threads and forgotten when the
+  // configuration is read again.
+  std::shared_ptr<MissingRoute> missing_responses = std::make_shared<MissingRoute>();
   bool expose_rate_limits = true;  // pass the provider's x-ratelimit-* headers on
 };
 

@@ -69,6 +69,8 @@ class RequestReceiver final : public JsonReceiver {
         return TakeStream(value);
       case Field::kRequired:
         return CheckRequired(value);
+      case Field::kBackground:
+        return CheckBackground(value);
       case Field::kOther:
         return true;
     }
@@ -96,12 +98,19 @@ class RequestReceiver final : public JsonReceiver {
   }
 
  private:
-  enum class Field : uint8_t { kOther = 0, kModel = 1, kStream = 2, kRequired = 4 };
+  enum class Field : uint8_t {
+    kOther = 0,
+    kModel = 1,
+    kStream = 2,
+    kRequired = 4,
+    kBackground = 8
+  };
 
   Field FieldNamed(std::string_view key) const {
     if (key == "model") return Field::kModel;
     if (key == "stream") return Field::kStream;
     if (key == required_) return Field::kRequired;
+    if (endpoint_ == Endpoint::kResponses && key == "background") return Field::kBackground;
     return Field::kOther;
   }
   bool HasSeen(Field field) const { return (seen_ & static_cast<uint8_t>(field)) != 0; }
@@ -133,6 +142,14 @@ class RequestReceiver final : public JsonReceiver {
     if (IsAllowedAs(endpoint_, value.type)) return true;
     return Refuse(required_, "invalid_type",
                   common::Concat("'", required_, "' is of the wrong type."));
+  }
+
+  // A response that is made in the background is asked for later, which only a gateway that keeps
+  // responses could answer.
+  bool CheckBackground(const JsonValue& value) {
+    if (value.type != JsonType::kBoolean || !value.boolean) return true;
+    return Refuse("background", "unsupported_parameter",
+                  "'background' asks for state that a stateless gateway cannot keep.");
   }
 
   // Where the JSON string that ends at `end` has its opening quote: an unescaped quote inside a

@@ -140,6 +140,8 @@ struct Conversation {
   std::string user;          // the caller's end user, opaque
   Json metadata;             // object, or null
   std::string service_tier;  // empty: not said
+  // What an answer in the client's dialect repeats of the request (Responses); null: nothing.
+  Json echo;
   // Fields of the client's dialect that its parser has dropped by the documented rule (README),
   // in the client's words. Shown in `x-candor-dropped`.
   std::vector<std::string> dropped;

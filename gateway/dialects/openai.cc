@@ -7,6 +7,7 @@
 #include "gateway/dialects/openai_answer.h"
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/openai_chat_relay.h"
+#include "gateway/dialects/openai_responses_relay.h"
 
 namespace gateway {
 namespace {
@@ -65,10 +66,7 @@ Failure ClassifyBadSuccess(const UpstreamReply& reply, AnswerVerdict verdict) {
 
 }  // namespace
 
-bool OpenAiDialect::Relays(Endpoint endpoint) const {
-  return endpoint == Endpoint::kChatCompletions || endpoint == Endpoint::kCompletions ||
-         endpoint == Endpoint::kEmbeddings;
-}
+bool OpenAiDialect::Relays(Endpoint endpoint) const { return endpoint != Endpoint::kMessages; }
 
 UpstreamRequest OpenAiDialect::BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
                                           std::string_view model, const RequestScan& scan,
@@ -98,12 +96,17 @@ std::optional<Failure> OpenAiDialect::ClassifyReply(Endpoint endpoint,
   if (reply.status < 200 || reply.status > 299) {
     return ClassifyError(reply.status, reply.headers, ReadErrorBody(reply.body), reply.received_at);
   }
-  const AnswerVerdict verdict = JudgeOpenAiAnswer(endpoint, reply.body);
+  const AnswerVerdict verdict = endpoint == Endpoint::kResponses
+                                    ? JudgeResponsesAnswer(reply.body)
+                                    : JudgeOpenAiAnswer(endpoint, reply.body);
   if (verdict == AnswerVerdict::kAnswer) return std::nullopt;
   return ClassifyBadSuccess(reply, verdict);
 }
 
-std::unique_ptr<StreamReader> OpenAiDialect::NewRelayedStream(Endpoint) const {
+std::unique_ptr<StreamReader> OpenAiDialect::NewRelayedStream(Endpoint endpoint) const {
+  if (endpoint == Endpoint::kResponses) {
+    return std::make_unique<RelayedStream>(std::make_unique<ResponsesJudge>());
+  }
   return std::make_unique<OpenAiChatRelay>();
 }
 

@@ -1,5 +1,6 @@
-// The OpenAI API and what is compatible with it: chat completions, completions, embeddings. Clients
-// of the same dialect are relayed byte for byte; only the model's name is replaced.
+// The OpenAI API and what is compatible with it: chat completions, completions, embeddings, and
+// responses where a provider has them. Clients of the same dialect are relayed byte for byte; only
+// the model's name is replaced.
 #pragma once
 
 #include <string>

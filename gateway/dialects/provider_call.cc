@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "gateway/dialects/openai_responses_relay.h"
 #include "gateway/dialects/translated_stream.h"
 
 namespace gateway {
@@ -18,6 +19,8 @@ class RelayedCall final : public ProviderCall {
   std::optional<Failure> TakeReply(const UpstreamReply& reply, std::string& body) override {
     auto failure = dialect_.ClassifyReply(endpoint_, reply);
     if (!failure) tokens_used_ = dialect_.TokensUsed(endpoint_, body);
+    has_no_route_ =
+        failure && endpoint_ == Endpoint::kResponses && HasNoSuchRoute(reply.status, reply.body);
     return failure;
   }
 
@@ -107,6 +110,18 @@ class EmbeddingsCall final : public ProviderCall {
 
 }  // namespace
 
+ResponsesService ChooseResponses(ResponsesMode mode, bool is_route_missing) {
+  const bool is_translated =
+      mode == ResponsesMode::kTranslated || (mode == ResponsesMode::kAuto && is_route_missing);
+  return is_translated ? ResponsesService::kTranslated : ResponsesService::kNative;
+}
+
+bool IsRelayed(const Dialect& dialect, Endpoint endpoint, ResponsesService responses) {
+  const bool is_translated =
+      endpoint == Endpoint::kResponses && responses == ResponsesService::kTranslated;
+  return dialect.Relays(endpoint) && !is_translated;
+}
+
 const std::variant<Conversation, Failure>& ClientAsk::conversation() {
   if (conversation_) return *conversation_;
   const ClientDialect* dialect = FindClientDialect(endpoint_);
@@ -122,8 +137,9 @@ const std::variant<Conversation, Failure>& ClientAsk::conversation() {
 std::variant<std::unique_ptr<ProviderCall>, Failure> PlanCall(const Dialect& dialect,
                                                               const ProviderEndpoint& provider,
                                                               std::string_view model,
+                                                              ResponsesService responses,
                                                               ClientAsk& ask) {
-  if (dialect.Relays(ask.endpoint())) {
+  if (IsRelayed(dialect, ask.endpoint(), responses)) {
     return std::make_unique<RelayedCall>(dialect, provider, model, ask);
   }
   if (ask.endpoint() == Endpoint::kEmbeddings) {

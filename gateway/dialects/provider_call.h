@@ -42,6 +42,19 @@ class ClientAsk {
   std::optional<std::variant<Conversation, Failure>> conversation_;
 };
 
+// How a provider of OpenAI's dialect serves clients of the Responses API.
+enum class ResponsesMode : uint8_t {
+  kAuto,        // natively until it says that it has no such route
+  kNative,      // by its own Responses API
+  kTranslated,  // through chat completions
+};
+enum class ResponsesService : uint8_t { kNative, kTranslated };
+// `is_route_missing`: the provider has said so.
+ResponsesService ChooseResponses(ResponsesMode mode, bool is_route_missing);
+
+// Whether a target is asked in the client's own words.
+bool IsRelayed(const Dialect& dialect, Endpoint endpoint, ResponsesService responses);
+
 class ProviderCall {
  public:
   virtual ~ProviderCall() = default;
@@ -56,6 +69,9 @@ class ProviderCall {
   virtual std::unique_ptr<StreamReader> NewStreamReader() = 0;
   // After TakeReply: tokens as the provider counted them; 0 when it did not say.
   int64_t tokens_used() const { return tokens_used_; }
+  // After TakeReply: the provider has no route for this endpoint, so what failed says nothing of
+  // the model. The same target may be asked in translation instead.
+  bool has_no_route() const { return has_no_route_; }
   // Takes from a failure the words that clients of this request would not know.
   virtual void FitWords(Failure&) const {}
 
@@ -63,6 +79,7 @@ class ProviderCall {
   UpstreamRequest request_;
   std::vector<std::string> dropped_;
   int64_t tokens_used_ = 0;
+  bool has_no_route_ = false;
 };
 
 // A failure is the caller's: the target cannot do what is asked, or the request is malformed.
@@ -70,6 +87,7 @@ class ProviderCall {
 std::variant<std::unique_ptr<ProviderCall>, Failure> PlanCall(const Dialect& dialect,
                                                               const ProviderEndpoint& provider,
                                                               std::string_view model,
+                                                              ResponsesService responses,
                                                               ClientAsk& ask);
 
 }  // namespace gateway

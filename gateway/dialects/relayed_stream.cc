@@ -10,6 +10,9 @@ bool RelayedStream::TakeData(const SseEvent& event, StreamStep& step) {
       break;
     case EventMeaning::kSilent:
       break;
+    case EventMeaning::kLast:
+      Commit();
+      return Complete(event.raw, step);
     case EventMeaning::kEnd:
       return Complete(event.raw, step);
     case EventMeaning::kNoEvent:

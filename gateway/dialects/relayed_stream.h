@@ -12,6 +12,7 @@ enum class EventMeaning : uint8_t {
   kOutput,  // the model has answered with this: text, reasoning, a tool call, a finish reason
   kSilent,  // belongs to the dialect and carries none of it
   kEnd,     // the dialect's end marker
+  kLast,    // output and the end marker in one
   kNoEvent  // an error, no JSON, or JSON of another shape
 };
 

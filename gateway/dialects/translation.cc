@@ -2,18 +2,21 @@
 
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/openai_completions.h"
+#include "gateway/dialects/openai_responses.h"
 
 namespace gateway {
 
 const ClientDialect* FindClientDialect(Endpoint endpoint) {
   static const OpenAiChatClient chat;
   static const OpenAiCompletionsClient completions;
+  static const OpenAiResponsesClient responses;
   switch (endpoint) {
     case Endpoint::kChatCompletions:
       return &chat;
     case Endpoint::kCompletions:
       return &completions;
     case Endpoint::kResponses:
+      return &responses;
     case Endpoint::kMessages:
     case Endpoint::kEmbeddings:
       return nullptr;

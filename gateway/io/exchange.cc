@@ -46,7 +46,8 @@ std::vector<const RouteTarget*> Exchange::ChooseTargets() {
   able.reserve(route.size());
   for (const RouteTarget* target : route) {
     // What is relayed is asked for as it is; a translation can fail for what a dialect lacks.
-    if (ProviderOf(*target).dialect->Relays(call_.endpoint)) {
+    const ProviderConfig& provider = ProviderOf(*target);
+    if (IsRelayed(*provider.dialect, call_.endpoint, ResponsesServiceOf(provider))) {
       able.push_back(target);
       continue;
     }
@@ -64,7 +65,13 @@ std::vector<const RouteTarget*> Exchange::ChooseTargets() {
 
 std::variant<std::unique_ptr<ProviderCall>, Failure> Exchange::Plan(const RouteTarget& target) {
   const ProviderConfig& provider = ProviderOf(target);
-  return PlanCall(*provider.dialect, provider.endpoint, target.target.model, ask_);
+  return PlanCall(*provider.dialect, provider.endpoint, target.target.model,
+                  ResponsesServiceOf(provider), ask_);
+}
+
+ResponsesService Exchange::ResponsesServiceOf(const ProviderConfig& provider) const {
+  return ChooseResponses(provider.responses,
+                         provider.missing_responses->IsKnown(loop_.clock.Monotonic()));
 }
 
 asio::awaitable<ExchangeResult> Exchange::Run() {
@@ -125,9 +132,7 @@ asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action)
   target_ = route_[action.route_index];
   token_ = action.token;
   provider_call_.reset();
-  attempt_ = std::make_unique<Attempt>(loop_, config_->pools[target_->provider_index],
-                                       ProviderOf(*target_),
-                                       *config_->provider_metrics[target_->provider_index]);
+  NewAttempt();
   std::optional<Failure> failure = co_await Converse();
   if (is_cancelled_ && !has_head_gone_) failure = MakeFailure(FailureKind::kClientCancelled, "");
   if (!failure) co_return AttemptAction{};  // Answered: nobody looks at the action.
@@ -145,7 +150,30 @@ asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action)
   co_return plan_.OnAttemptFailed(std::move(*failure), duration);
 }
 
+void Exchange::NewAttempt() {
+  attempt_ = std::make_unique<Attempt>(loop_, config_->pools[target_->provider_index],
+                                       ProviderOf(*target_),
+                                       *config_->provider_metrics[target_->provider_index]);
+}
+
+// A provider without a route of this name can still be asked in other words, by the same permit;
+// that it had to be found out is no failure of its.
 asio::awaitable<std::optional<Failure>> Exchange::Converse() {
+  std::optional<Failure> failure = co_await ConverseOnce();
+  const ProviderConfig& provider = ProviderOf(*target_);
+  const bool may_translate = failure && provider_call_ && provider_call_->has_no_route() &&
+                             provider.responses == ResponsesMode::kAuto;
+  if (!may_translate || is_cancelled_) co_return failure;
+  provider.missing_responses->Learn(loop_.clock.Monotonic());
+  provider_time_ += attempt_->Elapsed();
+  attempt_->ReleaseConnection();
+  provider_call_.reset();
+  NewAttempt();
+  failure = co_await ConverseOnce();
+  co_return failure;
+}
+
+asio::awaitable<std::optional<Failure>> Exchange::ConverseOnce() {
   auto planned = Plan(*target_);
   if (auto* failure = std::get_if<Failure>(&planned)) co_return std::move(*failure);
   provider_call_ = std::get<std::unique_ptr<ProviderCall>>(std::move(planned));

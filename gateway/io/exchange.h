@@ -68,6 +68,9 @@ class Exchange {
   boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask);
   boost::asio::awaitable<ExchangeAction> TryTarget(const AttemptAction& action);
   boost::asio::awaitable<std::optional<Failure>> Converse();
+  boost::asio::awaitable<std::optional<Failure>> ConverseOnce();
+  void NewAttempt();
+  ResponsesService ResponsesServiceOf(const ProviderConfig& provider) const;
   boost::asio::awaitable<std::optional<Failure>> PassWhole();
   boost::asio::awaitable<std::optional<Failure>> PassStream();
   boost::asio::awaitable<bool> SendStreamPiece(std::string_view bytes);
