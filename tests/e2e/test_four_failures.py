@@ -48,6 +48,43 @@ def test_swallowed_429_stays_429_with_timing(pair, dialect, stream):
     assert error["candor"]["fault"] == "provider"
 
 
+# As the report had it: there the answer was 200 with `status: "failed"`, no output and no usage.
+@pytest.mark.parametrize("stream", [False, True])
+def test_swallowed_429_on_responses_of_a_gemini_model(pair, stream):
+    route = pair.route_of("gemini")
+    route.first.next(
+        status=429,
+        body={
+            "error": {
+                "code": 429,
+                "message": "Resource has been exhausted. Please retry in 20.5s.",
+                "status": "RESOURCE_EXHAUSTED",
+                "details": [
+                    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "20s"}
+                ],
+            }
+        },
+    )
+    body = {"model": route.model, "input": "hi", "stream": stream}
+
+    reply = pair.gateway.post("/v1/responses", body)
+
+    assert reply.status == 429, reply
+    assert reply.kind() == "rate_limited"
+    assert 20_500 <= reply.wait_ms() <= 25_700
+    assert reply.header("x-should-retry") == "true"
+    error = reply.error()
+    assert error["message"].startswith("Resource has been exhausted.")
+    assert "Please try again in 2" in error["message"]
+    assert error["code"] == "rate_limit_exceeded"
+    assert error["candor"]["provider"] == route.first.name
+    assert "failed" not in reply.json()
+    # The other replica knows it, too.
+    again = pair.gateways[1].post("/v1/responses", body)
+    assert (again.status, again.kind()) == (503, "no_provider_available")
+    assert route.first.attempt_count() == 1
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
 def test_swallowed_429_stays_429_on_every_endpoint(pair, path, stream):

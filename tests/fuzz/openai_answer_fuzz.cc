@@ -22,10 +22,10 @@ bool IsAnswer(gateway::Endpoint endpoint, std::string_view body) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto input = candor_test::TakeInput(data, size);
-  constexpr gateway::Endpoint kEndpoints[] = {gateway::Endpoint::kChatCompletions,
-                                              gateway::Endpoint::kCompletions,
-                                              gateway::Endpoint::kEmbeddings};
-  const gateway::Endpoint endpoint = kEndpoints[input.choice % 3];
+  constexpr gateway::Endpoint kEndpoints[] = {
+      gateway::Endpoint::kChatCompletions, gateway::Endpoint::kCompletions,
+      gateway::Endpoint::kEmbeddings, gateway::Endpoint::kResponses};
+  const gateway::Endpoint endpoint = kEndpoints[input.choice % 4];
   if (!IsAnswer(endpoint, input.text)) return 0;
   // Behind the closing brace only white space may be missing.
   const size_t end = input.text.rfind('}');

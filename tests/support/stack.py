@@ -10,8 +10,8 @@ from support.programs import FakeProvider, Gateway, Ratelimitd
 
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "idle": "2s", "total": "10s"}
 API_VERSION = "2024-10-21"
-PROVIDER_DIALECTS = ("openai", "azure")
-KEY_PREFIXES = {"openai": "sk-", "azure": ""}
+PROVIDER_DIALECTS = ("openai", "azure", "gemini")
+KEY_PREFIXES = {"openai": "sk-", "azure": "", "anthropic": "sk-ant-", "gemini": "AIza-"}
 
 
 class Programs:

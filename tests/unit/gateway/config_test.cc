@@ -73,6 +73,23 @@ TEST(ConfigTest, BaseUrlTable) {
   }
 }
 
+TEST(ConfigTest, ResponsesAreServedAsTheProviderSays) {
+  const std::pair<const char*, ResponsesMode> cases[] = {
+      {"", ResponsesMode::kAuto},
+      {", responses: auto", ResponsesMode::kAuto},
+      {", responses: native", ResponsesMode::kNative},
+      {", responses: translated", ResponsesMode::kTranslated},
+  };
+  for (const auto& [words, mode] : cases) {
+    SCOPED_TRACE(words);
+    const auto config =
+        Parse(std::string("providers: [{name: p, dialect: openai, base_url: \"http://h\"") + words +
+              "}]\nmodels: [{name: m, targets: [{provider: p, model: x}]}]\n");
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_EQ((*config)->providers.at(0).responses, mode);
+  }
+}
+
 TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
   struct Case {
     const char* name;
@@ -95,6 +112,10 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
        "use api_key"},
       {"azure without version",
        "providers: [{name: p, dialect: azure, base_url: \"http://h\"}]\n" + model, "api_version"},
+      {"an API that the dialect lacks",
+       "providers: [{name: p, dialect: gemini, base_url: \"http://h\", responses: native}]\n" +
+           model,
+       "has no Responses API"},
       {"a provider twice",
        "providers: [{name: p, dialect: openai, base_url: \"http://h\"}, {name: p, dialect: openai, "
        "base_url: \"http://i\"}]\n" +
