@@ -3,7 +3,9 @@
 Keys of a line:
   id, about       a name, and one line for people
   means           what it amounts to: a key of grade.MEANINGS
-How the provider acts it out; without any of these it answers with its dialect's own error:
+How the provider acts it out; without any of these it answers with its dialect's own error, or with
+DEFAULT_ANSWER if it means "answered":
+  answer          what the model says, as in tests/support/fake_provider/answer.py
   status          instead of the dialect's usual one for this meaning
   headers         object or list of pairs; "{http+30}" and the like become moments (provider.py)
   message         instead of the usual words
@@ -34,6 +36,7 @@ FILE = pathlib.Path(__file__).with_name("cases.jsonl")
 CLIENT_APIS = ("chat", "responses", "messages")
 PROVIDER_APIS = ("openai", "anthropic", "gemini")
 MODES = ("whole", "stream")
+DEFAULT_ANSWER = {"text": ["Honest", " answers", " travel"]}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Case:
     headers: typing.Any = ()
     message: typing.Optional[str] = None
     details: typing.Any = ()
+    answer: typing.Optional[dict] = None
     acts: typing.Optional[dict] = None
     steps: typing.Optional[list] = None
     request: typing.Optional[dict] = None
@@ -62,6 +66,10 @@ class Case:
             and provider_api in self.provider_apis
             and (not self._needs_words() or words.can_say(provider_api, self.means))
         )
+
+    def said(self):
+        """What the model says in a case that means "answered"."""
+        return self.answer or DEFAULT_ANSWER
 
     def _needs_words(self):
         """Whether the provider has to say the error in its dialect."""

@@ -12,6 +12,7 @@ class Heard:
     """What a client of the API makes of a reply.
 
     output    the words of the model
+    calls     the names of the tools that it calls
     marks     what tells a client that the answer is complete, in the order it came
     errors    the errors that a client of this API can read
     unread    what looks like an error, in a form that clients of this API do not read
@@ -20,6 +21,7 @@ class Heard:
 
     def __init__(self):
         self.output = ""
+        self.calls = []
         self.marks = []
         self.errors = []
         self.unread = []
@@ -28,7 +30,13 @@ class Heard:
 
 class Chat:
     path = "/v1/chat/completions"
-    last_mark = "[DONE]"
+
+    def marks_of(self, finish, is_stream):
+        """The marks of an answer that finished so (answer.FINISHES of the fake provider): each a
+        set, of which one must be there."""
+        finishes = {finish, "stop"} if finish == "tool_calls" else {finish}
+        end = [{"[DONE]"}] if is_stream else []
+        return [{f"finish_reason {name}" for name in finishes}, *end]
 
     def request(self, model, is_stream):
         message = {"role": "user", "content": QUESTION}
@@ -43,7 +51,9 @@ class Chat:
         if isinstance(value, dict) and "choices" in value:
             heard.is_answer = True
             for choice in _objects(value["choices"]):
-                heard.output += _text(_object(choice.get("message")).get("content"))
+                message = _object(choice.get("message"))
+                heard.output += _text(message.get("content"))
+                heard.calls += _function_names(message)
                 heard.marks.append(f"finish_reason {choice.get('finish_reason')}")
         return heard
 
@@ -58,7 +68,9 @@ class Chat:
             if name == "error" and not _object(value).get("error"):
                 heard.unread.append(data)
             for choice in _objects(_object(value).get("choices")):
-                heard.output += _text(_object(choice.get("delta")).get("content"))
+                delta = _object(choice.get("delta"))
+                heard.output += _text(delta.get("content"))
+                heard.calls += _function_names(delta)
                 if choice.get("finish_reason") not in (None, "error"):
                     heard.marks.append(f"finish_reason {choice['finish_reason']}")
         return heard
@@ -66,7 +78,10 @@ class Chat:
 
 class Responses:
     path = "/v1/responses"
-    last_mark = "response.completed"
+
+    def marks_of(self, finish, is_stream):
+        end = "incomplete" if finish in ("length", "content_filter") else "completed"
+        return [{f"response.{end}" if is_stream else f"status {end}"}]
 
     def request(self, model, is_stream):
         return {"model": model, "input": QUESTION, **({"stream": True} if is_stream else {})}
@@ -80,6 +95,7 @@ class Responses:
         if isinstance(value, dict) and "output" in value:
             heard.is_answer = True
             heard.output = _response_text(value)
+            heard.calls = [_text(item.get("name")) for item in _calls(value["output"])]
             heard.marks.append(f"status {value.get('status')}")
         return heard
 
@@ -91,6 +107,8 @@ class Responses:
             response = _object(value.get("response"))
             if kind == "response.output_text.delta":
                 heard.output += _text(value.get("delta"))
+            elif kind == "response.output_item.added":
+                heard.calls += [_text(item.get("name")) for item in _calls([value.get("item")])]
             elif kind in ("response.completed", "response.incomplete"):
                 heard.marks.append(kind)
             elif kind == "error" and _is_message(_object(value.get("error")) or value):
@@ -104,7 +122,11 @@ class Responses:
 
 class Messages:
     path = "/v1/messages"
-    last_mark = "message_stop"
+
+    def marks_of(self, finish, is_stream):
+        names = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+        end = [{"message_stop"}] if is_stream else []
+        return [{f"stop_reason {names.get(finish, 'refusal')}"}, *end]
 
     def request(self, model, is_stream):
         message = {"role": "user", "content": QUESTION}
@@ -119,7 +141,8 @@ class Messages:
         self._hear_error(heard, value)
         if isinstance(value, dict) and "content" in value:
             heard.is_answer = True
-            heard.output = "".join(_text(p.get("text")) for p in _objects(value["content"]))
+            for part in _objects(value["content"]):
+                self._hear_part(heard, part)
             heard.marks.append(f"stop_reason {value.get('stop_reason')}")
         return heard
 
@@ -131,6 +154,8 @@ class Messages:
                 self._hear_error(heard, value, data)
             elif not name:
                 heard.unread.append(data)  # the SDKs skip events without a name
+            elif name == "content_block_start":
+                self._hear_part(heard, _object(value.get("content_block")))
             elif name == "content_block_delta":
                 heard.output += _text(_object(value.get("delta")).get("text"))
             elif name == "message_delta" and _object(value.get("delta")).get("stop_reason"):
@@ -138,6 +163,11 @@ class Messages:
             elif name == "message_stop":
                 heard.marks.append("message_stop")
         return heard
+
+    @staticmethod
+    def _hear_part(heard, part):
+        heard.output += _text(part.get("text"))
+        heard.calls += [_text(part.get("name"))] if part.get("type") == "tool_use" else []
 
     @staticmethod
     def _hear_error(heard, value, data=None):
@@ -163,9 +193,20 @@ def _is_message(error):
     return isinstance(error.get("message"), str) and bool(error["message"])
 
 
+def _function_names(message):
+    """The names in a message or in a delta of one; later deltas of a call have none."""
+    calls = _objects(message.get("tool_calls"))
+    names = [_text(_object(call.get("function")).get("name")) for call in calls]
+    return [name for name in names if name]
+
+
+def _calls(items):
+    return [item for item in _objects(items) if item.get("type") == "function_call"]
+
+
 def _response_text(response):
     parts = [p for item in _objects(response.get("output")) for p in _objects(item.get("content"))]
-    return "".join(_text(part.get("text")) for part in parts)
+    return "".join(_text(p.get("text")) for p in parts if p.get("type") == "output_text")
 
 
 def _parse(data):

@@ -17,7 +17,6 @@ import math
 import typing
 
 from . import client_apis
-from .provider import WORDS
 
 PROMISES = ("P1", "P2", "P3")
 ANY_5XX = range(500, 600)
@@ -116,10 +115,16 @@ def _is_2xx(reply):
 def _healthy(trial, reply, heard):
     if not _is_2xx(reply):
         return "the model answered, and the client did not get a 2xx"
-    if heard.output != WORDS:
-        return f"the model said {WORDS!r}, and {heard.output!r} arrived"
-    if trial.is_stream and client_apis.APIS[trial.client_api].last_mark not in heard.marks:
-        return "the answer was complete, and the stream lacks the API's mark of the end"
+    said = trial.case.said()
+    words = "".join(said.get("text", []))
+    if heard.output != words:
+        return f"the model said {words!r}, and {heard.output!r} arrived"
+    if heard.calls != [call["name"] for call in said.get("tool_calls", [])]:
+        return f"the model called a tool, and {heard.calls or 'no call'} arrived"
+    finish = said.get("finish", "tool_calls" if "tool_calls" in said else "stop")
+    for mark in client_apis.APIS[trial.client_api].marks_of(finish, trial.is_stream):
+        if not mark & set(heard.marks):
+            return f"the answer ended with {finish}, and the client does not see {min(mark)}"
     if heard.errors or heard.unread:
         return "the model answered, and the client was told of an error"
     return ""
@@ -288,10 +293,10 @@ def _describe(reply, heard):
     parts = [str(reply.status)]
     if reply.is_event_stream():
         parts.append("stream")
-        parts += ["output"] if heard.output else []
+        parts += ["output"] if heard.output or heard.calls else []
         parts += heard.marks[-2:]
     elif heard.is_answer and _is_2xx(reply):
-        parts.append("an answer" if heard.output else "an empty answer")
+        parts.append("an answer" if heard.output or heard.calls else "an empty answer")
     if heard.errors:
         parts.append(f"error {_name(heard.errors[0])}")
     elif heard.unread or not (reply.is_event_stream() or heard.is_answer):

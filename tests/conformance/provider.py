@@ -20,9 +20,9 @@ import dialects  # noqa: E402
 import serve  # noqa: E402
 
 from . import words  # noqa: E402
+from .cases import DEFAULT_ANSWER  # noqa: E402
 
-TEXTS = ["Honest", " answers", " travel"]  # what a healthy provider of this suite says
-WORDS = "".join(TEXTS)
+TEXTS = DEFAULT_ANSWER["text"]
 # Long enough that a gateway reads the pieces of a stream one by one, as from a real model.
 CHUNK_DELAY_MS = 5
 
@@ -68,9 +68,10 @@ class ProviderThread:
 
 def render(case, call):
     """The behaviour (fake_provider/behaviour.py) that acts `case` out towards `call`."""
-    usual = {"line_end": _line_end(call), "answer": {"text": TEXTS}}
+    usual = {"line_end": _line_end(call), "answer": DEFAULT_ANSWER}
     if case is None:
         return usual
+    usual["answer"] = case.said()
     usual["headers"] = _headers(case)
     if case.steps:
         return {**usual, **_stream(case, call)}

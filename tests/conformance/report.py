@@ -38,7 +38,7 @@ def score(results, promise):
 def scores(results):
     """One line per pair of APIs, and one for all."""
     pairs = list(dict.fromkeys((r.trial.client_api, r.trial.provider_api) for r in results))
-    lines = [f"\n{'':<24}" + "".join(f"{promise:>12}" for promise in PROMISES)]
+    lines = [f"\n{'':<24}" + "".join(f"{promise:>16}" for promise in PROMISES)]
     for pair in pairs:
         lines.append(_score_line(" on ".join(pair), _of_pair(results, pair)))
     if len(pairs) > 1:
@@ -48,7 +48,7 @@ def scores(results):
 
 def _score_line(name, results):
     cells = ["%d of %d" % score(results, promise) for promise in PROMISES]
-    return f"{name:<24}" + "".join(f"{cell:>12}" for cell in cells)
+    return f"{name:<24}" + "".join(f"{cell:>16}" for cell in cells)
 
 
 def as_markdown(target, results):

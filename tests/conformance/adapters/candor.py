@@ -8,7 +8,7 @@ from support import programs, stack
 
 from ..target import CannotGrade, Gateway
 
-PAIRS = [("chat", "openai"), ("chat", "gemini")]
+PAIRS = [(client, on) for client in ("chat", "responses") for on in ("openai", "gemini")]
 TIMEOUTS = {"connect": "2s", "first_byte": "1s", "idle": "1s", "total": "10s"}
 
 
