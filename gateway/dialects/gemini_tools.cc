@@ -9,7 +9,7 @@ Json RenderTool(const Tool& tool) {
   Json json = {{"name", tool.name}};
   if (!tool.description.empty()) json["description"] = tool.description;
   // Unlike `parameters`, which is a subset of OpenAPI's schema, this takes JSON Schema as it is.
-  if (!tool.parameters.is_null()) json["parametersJsonSchema"] = tool.parameters;
+  if (!tool.parameters.empty()) json["parametersJsonSchema"] = tool.parameters;
   return json;
 }
 
