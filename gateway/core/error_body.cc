@@ -229,7 +229,9 @@ class LayerReader {
     if (violations == nullptr || !violations->is_array()) return;
     for (const Json& violation : *violations) {
       if (out_.quota_ids.size() == kMaxItems) return;
-      if (const std::string* id = FindText(violation, "quotaId")) out_.quota_ids.push_back(*id);
+      const std::string* id = FindText(violation, "quotaId");
+      if (id == nullptr) id = FindText(violation, "quotaMetric");
+      if (id != nullptr) out_.quota_ids.push_back(*id);
       out_.has_zero_quota |= WordText(Find(violation, "quotaValue")) == "0";
     }
   }

@@ -61,13 +61,42 @@ FailureKind KindOfStatus(int status) {
   }
 }
 
+// A spent quota is not full again within a minute, whatever short wait the same answer names.
+constexpr std::chrono::minutes kShortestQuotaWait{1};
+
+bool IsDaily(std::string_view quota) {
+  return Contains(quota, "PerDay") || Contains(quota, "per_day") || Contains(quota, "per day");
+}
+
+// "limit: 0, model: x", but not "limit: 0.5": what Google says of models that a plan lacks.
+bool SaysZeroLimit(std::string_view text) {
+  constexpr std::string_view kZero = "limit: 0";
+  for (size_t at = text.find(kZero); at != text.npos; at = text.find(kZero, at + 1)) {
+    const std::string_view rest = text.substr(at + kZero.size());
+    if (rest.empty() ||
+        !(IsDigit(rest[0]) || (rest[0] == '.' && rest.size() > 1 && IsDigit(rest[1])))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Google's QuotaFailure: a per-day quota or a quota of nothing does not come back in seconds,
 // though RetryInfo says so.
 std::optional<FailureKind> KindOfQuota(const ErrorBody& body) {
   if (body.quota_ids.empty()) return std::nullopt;
-  const bool is_daily = std::any_of(body.quota_ids.begin(), body.quota_ids.end(),
-                                    [](const std::string& id) { return Contains(id, "PerDay"); });
-  return is_daily || body.has_zero_quota ? kQuotaExhausted : kRateLimited;
+  const bool is_daily = std::any_of(body.quota_ids.begin(), body.quota_ids.end(), IsDaily);
+  const bool is_none = body.has_zero_quota || SaysZeroLimit(body.text);
+  return is_daily || is_none ? kQuotaExhausted : kRateLimited;
+}
+
+// Google has the same words for a minute's quota and for a spent plan ("You exceeded your current
+// quota"). A short RetryInfo that nothing speaks against tells them apart.
+bool IsShortQuotaOfGoogle(const ErrorBody& body) {
+  if (body.delays.empty() || !HasWord(body, "resource_exhausted")) return false;
+  if (IsDaily(body.text) || SaysZeroLimit(body.text)) return false;
+  const RetryTiming said = ReadRetryTiming(Headers(), body, common::WallTime());
+  return said.retry_after && *said.retry_after <= kShortestQuotaWait;
 }
 
 // A page or a relay's empty 400 says nothing about the caller's request.
@@ -87,6 +116,7 @@ FailureKind DecideKind(int status, const ErrorBody& body) {
   // A request that is too large is too large whatever limit it ran into.
   if (status == 413 && FindWord(body, Strength::kDecisive) != kContextLength) return kTooLarge;
   if (const auto kind = FindWord(body, Strength::kDecisive)) return WithRights(*kind, status);
+  if (IsShortQuotaOfGoogle(body)) return kRateLimited;
   if (const auto kind = FindWording(body.text, GroupOf(status))) return *kind;
   if (const auto kind = FindWord(body, Strength::kPlain)) return *kind;
   const int inner = InnerStatus(body);
@@ -134,9 +164,6 @@ bool IsPermanent(FailureKind kind, int status, const ErrorBody& body) {
   if (kind == kRateLimited) return NeverFits(body.text);
   return kind == kUpstreamError && LacksFeature(status, body.text);
 }
-
-// A spent quota is not full again within a minute, whatever short wait the same answer names.
-constexpr std::chrono::minutes kShortestQuotaWait{1};
 
 RetryTiming BelievableTiming(const Failure& failure, RetryTiming said) {
   const bool is_too_short =
