@@ -38,7 +38,7 @@ struct ProviderConfig {
   ProviderEndpoint endpoint;
   common::Secret api_key;
   ProviderTimeouts timeouts;
-  int64_t max_connections = 512;   // over all threads
+  int64_t max_connections = 512;  // over all threads
   ResponsesMode responses = ResponsesMode::kAuto;
   // Whether it has said that it has no Responses API; shared by all threads and forgotten when the
   // configuration is read again.

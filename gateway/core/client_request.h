@@ -24,7 +24,8 @@ struct RequestScan {
 // Scans `body` for `endpoint`. Failure kBadRequest, with `param` naming the field where there is
 // one: not JSON, not an object, invalid UTF-8, nested deeper than kMaxJsonDepth, `model` missing,
 // empty or no string, `stream` no boolean, the endpoint's own required field (messages, prompt,
-// input) missing or of a wrong type, a deciding field given twice, `background: true` of a response.
+// input) missing or of a wrong type, a deciding field given twice, `background: true` of a
+// response.
 std::variant<RequestScan, Failure> ScanRequest(Endpoint endpoint, std::string_view body);
 
 }  // namespace gateway
