@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
 #include "common/concat.h"
@@ -264,12 +265,15 @@ void ReadLimits(const Reader& reader, const ConfigNode& node, LimitsConfig& limi
   object.ReadDuration("drain", limits.drain, kAnyWait);
 }
 
-// Credentials and the operator's host names, longest first so that a shorter one inside a longer
-// one leaves no remains.
+// Credentials, also as some proxies show them in base64, and the operator's host names, longest
+// first so that a shorter one inside a longer one leaves no remains.
 std::vector<std::string> CollectSecrets(const std::vector<ProviderConfig>& providers) {
   std::vector<std::string> secrets;
   for (const ProviderConfig& provider : providers) {
-    if (!provider.api_key.IsEmpty()) secrets.push_back(provider.api_key.Reveal());
+    if (!provider.api_key.IsEmpty()) {
+      secrets.push_back(provider.api_key.Reveal());
+      secrets.push_back(absl::Base64Escape(provider.api_key.Reveal()));
+    }
     secrets.push_back(provider.endpoint.host);
     secrets.push_back(provider.host);
   }

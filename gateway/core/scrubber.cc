@@ -13,6 +13,7 @@ namespace gateway {
 namespace {
 
 constexpr size_t kShortestSecret = 4;
+constexpr size_t kLongSecret = 16;
 // Shorter than any real credential behind these prefixes, longer than the prefix as a mere word.
 constexpr size_t kShortestKey = 12;
 
@@ -201,11 +202,24 @@ class WordScrubber {
   std::string out_;
 };
 
+// By what a secret is known: a long one by its first half, since providers also echo keys cut
+// short.
+std::string_view TellingPart(std::string_view secret) {
+  return secret.size() < kLongSecret ? secret : secret.substr(0, (secret.size() + 1) / 2);
+}
+
+size_t SharedLength(std::string_view a, std::string_view b) {
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+                             a.begin());
+}
+
 std::string Replace(std::string_view text, std::string_view secret) {
+  const std::string_view part = TellingPart(secret);
   std::string out;
-  for (size_t at = text.find(secret); at != std::string_view::npos; at = text.find(secret)) {
+  for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part)) {
     out.append(text.substr(0, at)).append(kRedacted);
-    text.remove_prefix(at + secret.size());
+    text.remove_prefix(at);
+    text.remove_prefix(SharedLength(text, secret));
   }
   return out.append(text);
 }
@@ -213,7 +227,8 @@ std::string Replace(std::string_view text, std::string_view secret) {
 std::string RemoveSecrets(std::string_view text, const std::vector<std::string>& secrets) {
   std::string out(text);
   for (const std::string& secret : secrets) {
-    if (secret.size() >= kShortestSecret && Contains(out, secret)) out = Replace(out, secret);
+    const bool is_there = secret.size() >= kShortestSecret && Contains(out, TellingPart(secret));
+    if (is_there) out = Replace(out, secret);
   }
   return out;
 }

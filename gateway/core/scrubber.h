@@ -12,7 +12,8 @@ namespace gateway {
 inline constexpr std::string_view kRedacted = "[redacted]";
 
 // `text` without:
-//  - any of `secrets` (those shorter than 4 bytes are ignored);
+//  - any of `secrets` (those shorter than 4 bytes are ignored), of those of 16 bytes and more also
+//    what begins with their first half;
 //  - words that look like credentials: known prefixes ("sk-", "AIza", "hf_" ...), JSON web tokens,
 //    what follows "Bearer" or "api_key=", and keys that a provider echoes half masked with "***"
 //    (OpenAI: "Incorrect API key provided: sk-ab***yz");

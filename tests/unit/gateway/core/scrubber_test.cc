@@ -12,13 +12,17 @@ struct ScrubCase {
 };
 
 TEST(ScrubberTest, RemovesCredentialsAndInsideAddressesOnly) {
-  const std::vector<std::string> secrets = {"topsecret-1", "box.example.com", "abc"};
+  const std::vector<std::string> secrets = {"topsecret-1", "box.example.com", "abc",
+                                            "0123456789abcdef"};
   const ScrubCase cases[] = {
       {"nothing to hide", "Too many requests, wait 20s. See https://example.com/docs?a=1.",
        "Too many requests, wait 20s. See https://example.com/docs?a=1."},
       {"configured secret inside a word", "key=topsecret-1x", "key=[redacted]x"},
       {"configured host", "cannot reach box.example.com:443", "cannot reach [redacted]:443"},
       {"a short secret would eat plain words", "abcd", "abcd"},
+      {"long secret", "key 0123456789abcdef!", "key [redacted]!"},
+      {"long secret cut short", "key 0123456789ab...", "key [redacted]..."},
+      {"long secret of which little is shown", "key 012345", "key 012345"},
       {"prefix", "bad key sk-proj-1234567890abcd.", "bad key [redacted]."},
       {"prefix as a mere word", "keys start with sk-", "keys start with sk-"},
       {"half masked echo", "Wrong key given: qq-12***********wxyz. Look it up",
