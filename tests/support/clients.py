@@ -139,8 +139,8 @@ class Chat(Client):
                 seen.finish = choice.finish_reason or seen.finish
                 self._add_calls(calls, choice.delta.tool_calls or [])
         for call in calls.values():
-            is_readable = seen.is_whole or not call[2]
-            seen.tool_calls.append((call[0], call[1], json.loads(call[2]) if is_readable else None))
+            arguments = json.loads(call[2]) if seen.is_whole else None
+            seen.tool_calls.append((call[0], call[1], arguments))
         return seen
 
     @staticmethod

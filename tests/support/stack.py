@@ -11,6 +11,7 @@ from support.programs import FakeProvider, Gateway, Ratelimitd
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "idle": "2s", "total": "10s"}
 API_VERSION = "2024-10-21"
 PROVIDER_DIALECTS = ("openai", "azure", "gemini")
+SERVED_CLIENTS = ("chat_completions", "completions", "embeddings")
 KEY_PREFIXES = {"openai": "sk-", "azure": "", "anthropic": "sk-ant-", "gemini": "AIza-"}
 
 
@@ -80,7 +81,7 @@ class Pair:
         self.gateways = [
             programs.gateway(self.config, f"gateway{number}") for number in range(gateways)
         ]
-        self.gateway = self.gateways[0]
+        self.gateway = next(iter(self.gateways), None)
         # Single and double routes share their first provider.
         self._unused = {dialect: iter(range(count)) for dialect, count in counts.items()}
 
