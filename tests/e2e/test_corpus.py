@@ -5,6 +5,7 @@ The recorded data belongs to others and is read in place: CANDOR_CORPUS, default
 beside the repository.
 """
 
+import collections
 import json
 import os
 
@@ -17,12 +18,6 @@ from support.stack import PROVIDER_DIALECTS, SERVED_CLIENTS
 CORPUS = REPOSITORY / os.environ.get("CANDOR_CORPUS", "../shared/corpus") / "upstream-errors.jsonl"
 OWN_CASES = REPOSITORY / "tests/data/provider_failures.jsonl"
 MAX_CLIENT_WAIT_MS = 60_000  # the gateway's default: a longer wait is not for a client's process
-PAIR = {
-    "routes": {"openai": 800, "azure": 60, "anthropic": 60, "gemini": 90},
-    "doubles": False,
-    "ratelimitd_config": {"defaults": {"backoff": {"ceiling": "1h"}}},
-}
-
 KINDS = {
     "rate_limited": "rate_limited",
     "quota_exhausted": "quota_exhausted",
@@ -42,7 +37,7 @@ KINDS = {
 }
 
 
-def provider_dialect(line):
+def dialect_of(line):
     """Who speaks this line's api. "other" is what a server says beside OpenAI's API."""
     if line["api"] == "generateContent":
         return "gemini"
@@ -51,31 +46,42 @@ def provider_dialect(line):
     return "azure" if line["provider"].startswith("azure") else "openai"
 
 
-def clients_for(line):
-    """Which clients can meet the line: a stream in the shape of one OpenAI API comes only when that
-    API was asked."""
+def meetings(line):
+    """(client, provider's dialect) that can meet the line. What stands under a success has the
+    shape of one API of OpenAI's and comes only from that API."""
+    dialect = dialect_of(line)
     if line["api"] == "embeddings":
-        return [EMBEDDINGS]
-    if line["kind"] == "stream" and line["status"] == 200 and provider_dialect(line) == "openai":
-        names = ["responses"] if line["api"] == "responses" else ["chat_completions", "messages"]
-        return [CLIENTS[name] for name in names]
-    return list(CLIENTS.values())
+        return [(EMBEDDINGS, dialect)]
+    if line["status"] != 200 or dialect in ("anthropic", "gemini"):
+        return [(client, dialect) for client in CLIENTS.values()]
+    if line["api"] == "responses":
+        return [(CLIENTS["responses"], dialect)]
+    through_chat = [(CLIENTS["chat_completions"], dialect), (CLIENTS["messages"], dialect)]
+    return through_chat + [(CLIENTS["responses"], "compatible")] * (dialect == "openai")
 
 
 def read_cases(path):
-    """One case for each line and client, or one that is skipped visibly."""
+    """One case for each meeting of each line, or one that is skipped visibly."""
     if not path.exists():
         reason = f"no corpus at {path}: CANDOR_CORPUS names the folder of upstream-errors.jsonl"
-        return [pytest.param(None, None, marks=pytest.mark.skip(reason=reason), id="absent")]
+        skip = pytest.mark.skip(reason=reason)
+        return [pytest.param(None, None, None, marks=skip, id="absent")]
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     return [
-        pytest.param(line, client, id=f"{line['id']}-{client.name}")
+        pytest.param(line, client, dialect, id=f"{line['id']}-{client.name}")
         for line in lines
         if line["provider"] != "bedrock"  # its dialect is not spoken here
-        and provider_dialect(line) in PROVIDER_DIALECTS
-        for client in clients_for(line)
-        if client.name in SERVED_CLIENTS
+        for client, dialect in meetings(line)
+        if client.name in SERVED_CLIENTS and dialect in PROVIDER_DIALECTS
     ]
+
+
+RECORDED, OWN = read_cases(CORPUS), read_cases(OWN_CASES)
+PAIR = {
+    "routes": collections.Counter(case.values[2] or "openai" for case in RECORDED + OWN),
+    "doubles": False,
+    "ratelimitd_config": {"defaults": {"backoff": {"ceiling": "1h"}}},
+}
 
 
 def behaviour_of(line):
@@ -102,20 +108,20 @@ def _content_type(line):
     return "text/event-stream" if line["kind"] == "stream" and not is_json else None
 
 
-@pytest.mark.parametrize("line, client", read_cases(CORPUS))
-def test_real_failure(pair, line, client):
-    judge(pair, line, client)
+@pytest.mark.parametrize("line, client, dialect", RECORDED)
+def test_real_failure(pair, line, client, dialect):
+    judge(pair, line, client, dialect)
 
 
-@pytest.mark.parametrize("line, client", read_cases(OWN_CASES))
-def test_own_case(pair, line, client):
-    judge(pair, line, client)
+@pytest.mark.parametrize("line, client, dialect", OWN)
+def test_own_case(pair, line, client, dialect):
+    judge(pair, line, client, dialect)
 
 
-def judge(pair, line, client):
+def judge(pair, line, client, dialect):
     truth = line["truth"]
-    route = pair.route_of(provider_dialect(line))
-    route.first.next(**behaviour_of(line))
+    route = pair.route_of(dialect)
+    route.first.always(**behaviour_of(line))
 
     reply = client.ask(pair.gateway, route.model, stream=line["kind"] == "stream")
 

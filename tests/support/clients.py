@@ -207,6 +207,7 @@ def models_by_type(union):
 
 
 RESPONSE_EVENTS = models_by_type(openai.types.responses.ResponseStreamEvent)
+REASONING_DELTAS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 RESPONSE_ENDS = ("response.completed", "response.incomplete")
 
 
@@ -229,7 +230,7 @@ class Responses(Client):
             seen.finish = response.incomplete_details.reason
         for item in response.output:
             if item.type == "reasoning":
-                seen.reasoning += "".join(part.text for part in item.summary)
+                seen.reasoning += "".join(part.text for part in [*item.summary, *(item.content or [])])
             elif item.type == "function_call":
                 seen.tool_calls.append((item.call_id, item.name, json.loads(item.arguments)))
             elif item.type == "message":
@@ -259,7 +260,7 @@ class Responses(Client):
                 said.text += known.delta
             elif known.type == "response.refusal.delta":
                 said.refusal += known.delta
-            elif known.type == "response.reasoning_summary_text.delta":
+            elif known.type in REASONING_DELTAS:
                 said.reasoning += known.delta
             elif known.type == "response.output_item.added" and known.item.type == "function_call":
                 said.tool_calls.append((known.item.call_id, known.item.name, None))

@@ -271,7 +271,7 @@ class NamedProvider:
         self.name = name
 
     def base_url(self, dialect="openai"):
-        path = "/v1" if dialect == "openai" else ""
+        path = "/v1" if dialect in ("openai", "compatible") else ""
         return f"http://{self._fake.addresses['http']}/{self.name}{path}"
 
     def next(self, times=1, **behaviour):

@@ -10,9 +10,10 @@ from support.programs import FakeProvider, Gateway, Ratelimitd
 
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "idle": "2s", "total": "10s"}
 API_VERSION = "2024-10-21"
-PROVIDER_DIALECTS = ("openai", "azure", "gemini")
-SERVED_CLIENTS = ("chat_completions", "completions", "embeddings")
-KEY_PREFIXES = {"openai": "sk-", "azure": "", "anthropic": "sk-ant-", "gemini": "AIza-"}
+# "compatible" is a server of OpenAI's dialect that has no Responses API.
+PROVIDER_DIALECTS = ("openai", "azure", "compatible", "gemini")
+SERVED_CLIENTS = ("chat_completions", "completions", "responses", "embeddings")
+KEY_PREFIXES = {"openai": "sk-", "compatible": "gsk_", "anthropic": "sk-ant-", "gemini": "AIza-"}
 
 
 class Programs:
@@ -96,7 +97,7 @@ class Pair:
             new = [name for name in names if name not in known]
             providers.extend(self.provider(name, dialect, timeouts) for name in new)
 
-        for i in range(counts["openai"]):
+        for i in range(counts.get("openai", 0)):
             add(f"solo-{i}", f"first-{i}")
             if self._has_doubles:
                 add(f"duo-{i}", f"first-{i}", f"second-{i}")
@@ -112,14 +113,18 @@ class Pair:
         return self.provider(name, "azure", timeouts)
 
     def provider(self, name, dialect, timeouts=None):
-        provider = {
+        special = {
+            "azure": {"api_version": API_VERSION},
+            "compatible": {"dialect": "openai", "responses": "translated"},
+        }
+        return {
             "name": name,
             "dialect": dialect,
-            "api_key": f"{KEY_PREFIXES[dialect]}key-of-{name}",
+            "api_key": f"{KEY_PREFIXES.get(dialect, '')}key-of-{name}",
             "base_url": self.fake.named(name).base_url(dialect),
             "timeouts": timeouts or TIMEOUTS,
+            **special.get(dialect, {}),
         }
-        return {**provider, "api_version": API_VERSION} if dialect == "azure" else provider
 
     def solo(self):
         """A route with one provider."""
