@@ -5,6 +5,7 @@ are those of support.stack.Pair. The binaries come from CANDOR_BUILD (default bu
 """
 
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -48,6 +49,20 @@ def pair(shared_programs, request):
 @pytest.fixture
 def gateway(pair):
     return pair.gateway
+
+
+@pytest.fixture(scope="session")
+def node_modules():
+    """The SDKs for Node, which sdk.mjs drives."""
+    here = pathlib.Path(__file__).parent
+    if not (here / "node_modules" / "openai").exists():
+        subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=here,
+            check=True,
+            timeout=300,
+        )
+    return here / "node_modules"
 
 
 @pytest.hookimpl(wrapper=True)

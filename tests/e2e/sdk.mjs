@@ -16,6 +16,35 @@ const calls = {
     for await (const chunk of stream) text += chunk.choices[0]?.delta?.content ?? "";
     return text;
   },
+  async response(client, model) {
+    return (await client.responses.create({ model, input: "Say hello." })).output_text;
+  },
+  // Every event, so that a test can look at what came before a failure.
+  async responseStream(client, model) {
+    const stream = client.responses.stream({ model, input: "Say hello." });
+    const types = [];
+    for await (const event of stream) types.push(event.type);
+    const response = await stream.finalResponse();
+    return { text: response.output_text, last: types.at(-1), usage: response.usage };
+  },
+  async responseTools(client, model) {
+    const tools = [{ type: "function", name: "weather", parameters: { type: "object" }, strict: false }];
+    const input = [{ role: "user", content: "Weather?" }];
+    const first = await client.responses.create({ model, input, tools });
+    const called = first.output.filter((item) => item.type === "function_call");
+    input.push(...first.output);
+    for (const { call_id } of called) {
+      input.push({ type: "function_call_output", call_id, output: "rain" });
+    }
+    const second = await client.responses.create({ model, input, tools });
+    return { called: called.map((item) => item.arguments), text: second.output_text };
+  },
+  async responseParse(client, model) {
+    const schema = { type: "object", properties: { name: { type: "string" } } };
+    const format = { type: "json_schema", name: "city", schema };
+    const response = await client.responses.parse({ model, input: "Where?", text: { format } });
+    return JSON.parse(response.output_text);
+  },
   async embedding(client, model) {
     const answer = await client.embeddings.create({ model, input: ["one", "two"] });
     return answer.data.map((item) => item.embedding);

@@ -1,8 +1,10 @@
 """How /v1/responses is served by providers of OpenAI's dialect: natively, translated through chat
-completions, or natively until the provider says that it has no such route. With OpenAI's SDK."""
+completions, or natively until the provider says that it has no such route. With OpenAI's SDKs."""
 
 import itertools
 import json
+import pathlib
+import subprocess
 
 import openai
 import pydantic
@@ -273,3 +275,53 @@ def test_sdk_raises_for_a_rate_limit(served, mode):
         served.sdk().responses.create(model=route.model, input="hi", stream=True)
 
     assert "Please try again in" in raised.value.message
+
+
+def node(served, call, route):
+    """What the SDK for Node makes of one call; see sdk.mjs."""
+    order = {"baseURL": served.gateway.url(), "call": call, "model": route.model, "maxRetries": 0}
+    done = subprocess.run(
+        ["node", pathlib.Path(__file__).parent / "sdk.mjs", json.dumps(order)],
+        timeout=60,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("mode", ["native", "translated"])
+def test_node_creates_and_parses(served, node_modules, mode):
+    assert node(served, "response", served.route(mode)) == {"ok": HEALTHY}
+    route = served.route(mode)
+    route.first.next(answer={"text": ['{"name":', '"Oslo"}']})
+    assert node(served, "responseParse", route) == {"ok": {"name": "Oslo"}}
+
+
+@pytest.mark.parametrize("mode", ["native", "translated"])
+def test_node_streams(served, node_modules, mode):
+    seen = node(served, "responseStream", served.route(mode))["ok"]
+
+    assert (seen["text"], seen["last"]) == (HEALTHY, "response.completed")
+    assert seen["usage"]["total_tokens"] == 10
+
+
+@pytest.mark.parametrize("mode", ["native", "translated"])
+def test_node_calls_tools(served, node_modules, mode):
+    route = served.route(mode)
+    route.first.next(answer={"reasoning": ["hm"], "tool_calls": CALLS})
+
+    seen = node(served, "responseTools", route)["ok"]
+
+    assert seen["text"] == HEALTHY
+    assert [json.loads(arguments)["city"] for arguments in seen["called"]] == ["Oslo", "Bergen"]
+
+
+@pytest.mark.parametrize("mode", ["native", "translated"])
+def test_node_raises_when_a_stream_breaks(served, node_modules, mode):
+    route = served.route(mode)
+    route.first.next(cut_after_events=6 if mode == "native" else 2, end="close")
+
+    raised = node(served, "responseStream", route)["raised"]
+
+    assert raised["body"]["candor"]["kind"] == "upstream_interrupted"

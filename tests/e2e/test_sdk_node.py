@@ -10,17 +10,6 @@ HERE = pathlib.Path(__file__).parent
 ENVELOPE_2005 = {"success": False, "result": [], "error": [{"code": 2005, "message": "failed"}]}
 
 
-@pytest.fixture(scope="module")
-def node_modules():
-    if not (HERE / "node_modules" / "openai").exists():
-        subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=HERE,
-            check=True,
-            timeout=300,
-        )
-
-
 @pytest.fixture
 def sdk(gateway, node_modules):
     def call(name, route=None, max_retries=0):
