@@ -1,5 +1,12 @@
 #include "ratelimitd/config.h"
 
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/numbers.h"
 #include "common/config_document.h"
 
 namespace ratelimitd {
@@ -94,15 +101,100 @@ void ReadHealth(SectionReader& reader, ConfigObject& object, HealthSettings& hea
   reader.Section(object, "limits", [&](ConfigObject& o) { ReadLimits(o, health.limits); });
 }
 
+// "host:port", also "[::1]:6379"; without a port, `default_port`.
+std::optional<RedisAddress> ParseAddress(std::string_view text, std::string_view default_port) {
+  RedisAddress address{std::string(text), std::string(default_port)};
+  const size_t bracket = text.rfind(']');
+  const size_t colon = text.rfind(':');
+  if (colon != std::string_view::npos && (bracket == std::string_view::npos || bracket < colon)) {
+    address = {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+  }
+  if (address.host.size() > 1 && address.host.front() == '[' && address.host.back() == ']') {
+    address.host = address.host.substr(1, address.host.size() - 2);
+  }
+  int port = 0;
+  const bool is_number = absl::SimpleAtoi(address.port, &port);
+  if (address.host.empty() || !is_number || port < 1 || port > 65535) return std::nullopt;
+  return address;
+}
+
+// "redis://host:6379/0", or "rediss://" for TLS. False: it is no such thing. Credentials have keys
+// of their own, so that they can come from a file.
+bool ParseRedisUrl(std::string_view url, RedisSettings& redis) {
+  constexpr std::string_view kPlain = "redis://";
+  constexpr std::string_view kTls = "rediss://";
+  redis.is_tls = url.substr(0, kTls.size()) == kTls;
+  const std::string_view scheme = redis.is_tls ? kTls : kPlain;
+  if (url.substr(0, scheme.size()) != scheme) return false;
+  url.remove_prefix(scheme.size());
+  const size_t slash = url.find('/');
+  if (slash != std::string_view::npos) {
+    const std::string database(url.substr(slash + 1));
+    if (!database.empty() && !absl::SimpleAtoi(database, &redis.database)) return false;
+    if (redis.database < 0) return false;
+    url = url.substr(0, slash);
+  }
+  const auto address = ParseAddress(url, "6379");
+  if (!address || url.find('@') != std::string_view::npos) return false;
+  redis.address = *address;
+  return true;
+}
+
+void ReadSentinels(ConfigObject& object, RedisSettings& redis) {
+  std::vector<std::string> sentinels;
+  object.ReadStrings("sentinels", sentinels);
+  for (const std::string& sentinel : sentinels) {
+    if (const auto address = ParseAddress(sentinel, "26379")) {
+      redis.sentinels.push_back(*address);
+    } else {
+      object.Complain("sentinels", "must be a list like [\"sentinel-1:26379\"]");
+    }
+  }
+  object.ReadString("sentinel_master", redis.sentinel_master);
+  object.ReadSecret("sentinel_password", redis.sentinel_password);
+}
+
+void ReadRedis(ConfigObject& object, RedisSettings& redis) {
+  std::string url = "redis://127.0.0.1:6379/0";
+  object.ReadString("url", url);
+  if (!ParseRedisUrl(url, redis)) {
+    object.Complain("url",
+                    "must be like redis://host:6379/0, or rediss:// for TLS; the password has a key "
+                    "of its own, password or password_file");
+  }
+  object.ReadString("username", redis.username);
+  object.ReadSecret("password", redis.password);
+  object.ReadString("ca_file", redis.ca_file);
+  object.ReadString("tls_server_name", redis.tls_server_name);
+  object.ReadString("prefix", redis.prefix);
+  object.ReadDuration("timeout", redis.timeout, {kShortest, std::chrono::seconds(10)});
+  ReadSentinels(object, redis);
+  if (!redis.ca_file.empty() && access(redis.ca_file.c_str(), R_OK) != 0) {
+    object.Complain("ca_file", "must name a readable PEM file");
+  }
+  if (!redis.username.empty() && redis.password.IsEmpty()) {
+    object.Complain("username", "needs a password too");
+  }
+  if (redis.prefix.empty() || redis.prefix.find_first_of("{}") != std::string::npos) {
+    object.Complain("prefix", "must be a word without braces");
+  }
+}
+
 void ReadStore(ConfigObject& object, StoreConfig& store) {
-  size_t kind = store.kind == StoreConfig::Kind::kSqlite ? 0 : 1;
-  object.ReadChoice("kind", {"sqlite", "memory"}, kind);
-  store.kind = kind == 0 ? StoreConfig::Kind::kSqlite : StoreConfig::Kind::kMemory;
+  using Kind = StoreConfig::Kind;
+  auto kind = static_cast<size_t>(store.kind);
+  object.ReadChoice("kind", {"sqlite", "memory", "redis"}, kind);
+  store.kind = static_cast<Kind>(kind);
   object.ReadString("path", store.path);
-  if (store.kind == StoreConfig::Kind::kMemory && object.Has("path")) {
+  if (store.kind != Kind::kSqlite && object.Has("path")) {
     object.Complain("path", "only the sqlite store has a path");
   }
   if (store.path.empty()) object.Complain("path", "must not be empty");
+  if (store.kind == Kind::kRedis) {
+    ReadRedis(object, store.redis);
+  } else if (object.Has("url")) {
+    object.Complain("url", "only the redis store has a url");
+  }
 }
 
 void ReadProvider(SectionReader& reader, ConfigObject& object, TableSettings& table) {

@@ -8,13 +8,15 @@
 #include "common/config_reader.h"
 #include "common/log.h"
 #include "ratelimitd/core/settings.h"
+#include "ratelimitd/store/redis_settings.h"
 
 namespace ratelimitd {
 
 struct StoreConfig {
-  enum class Kind { kMemory, kSqlite };
+  enum class Kind { kSqlite, kMemory, kRedis };
   Kind kind = Kind::kSqlite;
   std::string path = "/var/lib/candor/state.db";  // sqlite only
+  RedisSettings redis;                            // redis only
   bool operator==(const StoreConfig&) const = default;
 };
 

@@ -18,8 +18,10 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "ratelimitd/config.h"
+#include "ratelimitd/io/fleet_worker.h"
 #include "ratelimitd/io/server.h"
 #include "ratelimitd/store/memory_store.h"
+#include "ratelimitd/store/redis_store.h"
 #include "ratelimitd/store/sqlite_store.h"
 
 namespace ratelimitd {
@@ -41,6 +43,8 @@ constexpr int kCpusPerThread = 4;
 constexpr milliseconds kConfigLookInterval = std::chrono::seconds(2);
 constexpr milliseconds kFlushTimeout = std::chrono::seconds(5);
 constexpr milliseconds kCallGrace = std::chrono::seconds(1);
+// How long the start waits for a shared store; later it is expected at any time.
+constexpr milliseconds kFirstLinkTimeout = std::chrono::seconds(2);
 
 // Lets main wait for the signal to stop, for a while or without end.
 class StopSignal {
@@ -64,9 +68,43 @@ class StopSignal {
 };
 
 std::unique_ptr<StateStore> MakeStore(const StoreConfig& config, const common::Clock& clock) {
-  if (config.kind == StoreConfig::Kind::kMemory) return std::make_unique<MemoryStore>();
-  return std::make_unique<SqliteStore>(config.path, clock);
+  if (config.kind == StoreConfig::Kind::kSqlite) {
+    return std::make_unique<SqliteStore>(config.path, clock);
+  }
+  // In a fleet the table is a copy of what the shared store has.
+  return std::make_unique<MemoryStore>();
 }
+
+// What a ratelimitd that shares its state with others has beside the table.
+class Fleet {
+ public:
+  Fleet(const RedisSettings& redis, SharedTable& table, DurableWaiters& waiters, Metrics& metrics,
+        uint64_t replica_id, common::Log& log)
+      : store_(redis, table.clock(),
+               [this, &log](const absl::Status& status) { LogLink(status, log); }),
+        runner_(table, store_, waiters, replica_id),
+        is_linked_at_start_(store_.WaitForLink(kFirstLinkTimeout)),
+        worker_(runner_, table.clock(),
+                [&metrics](const FleetRunner& runner) { metrics.ShowFleet(runner.Status()); }) {}
+
+  FleetWorker& worker() { return worker_; }
+
+ private:
+  // Only what is news.
+  void LogLink(const absl::Status& status, common::Log& log) {
+    const std::string why(status.message());
+    if (why == last_why_) return;
+    if (status.ok()) log.Write(LogLevel::kInfo, "store_reached");
+    if (!status.ok()) log.Write(LogLevel::kError, "store_unreachable", {{"error", why}});
+    last_why_ = why;
+  }
+
+  std::string last_why_ = "not tried yet";
+  RedisStore store_;
+  FleetRunner runner_;
+  const bool is_linked_at_start_;
+  FleetWorker worker_;
+};
 
 // Takes a changed file; a bad one is refused and the old configuration stays.
 class Reloader {
@@ -166,8 +204,16 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   table.Restore(*records);
   store->Start(ReportStore(waiters, metrics, log));
 
+  std::unique_ptr<Fleet> fleet;
+  if (config.store.kind == StoreConfig::Kind::kRedis) {
+    const uint64_t replica_id = (uint64_t{device()} << 32) | device();
+    fleet = std::make_unique<Fleet>(config.store.redis, table, waiters, metrics, replica_id, log);
+  }
+  FleetWorker* worker = fleet == nullptr ? nullptr : &fleet->worker();
+
   std::atomic<bool> is_ready = false;
-  auto server = Server::Start(config.listen, ThreadCount(config), {table, metrics, waiters});
+  auto server =
+      Server::Start(config.listen, ThreadCount(config), {table, metrics, waiters, worker});
   if (!server.ok()) return server.status();
   auto admin = common::AdminServer::Start(
       config.admin, {.render_metrics = [&] { return RenderMetrics(table, metrics); },

@@ -1,5 +1,9 @@
 #include "ratelimitd/io/admission_desk.h"
 
+#include <utility>
+
+#include "ratelimitd/io/desk_job.h"
+#include "ratelimitd/io/fleet_worker.h"
 #include "ratelimitd/io/rpc_error.h"
 
 namespace ratelimitd {
@@ -33,8 +37,35 @@ bool IsPromise(OutcomeKind kind, AckStatus status) {
 
 }  // namespace
 
-AdmissionDesk::AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters)
-    : table_(table), metrics_(metrics), waiters_(waiters) {}
+DeskResult DecideMessage(const DeskMessage& message, TargetTable& table,
+                         const std::function<Moment()>& next_moment, DeskMemory& memory,
+                         AdmissionTally& tally) {
+  const pb::SessionRequest& request = message.request;
+  const auto asks = static_cast<size_t>(request.asks_size());
+  if (memory.verdicts.size() < asks) memory.verdicts.resize(asks);
+  DeskResult result;
+  for (const pb::ProviderCredential& credential : request.credentials()) {
+    table.LearnCredential(credential.provider(), credential.fingerprint(), next_moment());
+  }
+  for (const pb::AttemptReport& report_message : request.reports()) {
+    const AttemptReport report = ParseReport(report_message, message.reporter);
+    const AckStatus status = table.Report(report, next_moment());
+    ++tally.reports[static_cast<size_t>(report.kind)][static_cast<size_t>(status)];
+    result.is_promise |= IsPromise(report.kind, status);
+    result.acks.push_back({report.sequence_number, status});
+  }
+  for (size_t i = 0; i < asks; ++i) {
+    const Ask ask = ParseAsk(request.asks(static_cast<int>(i)), message.reporter,
+                             message.lease_kind, memory.names);
+    table.Admit(ask, next_moment(), memory.verdicts[i]);
+    Tally(memory.verdicts[i], tally);
+  }
+  return result;
+}
+
+AdmissionDesk::AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters,
+                             FleetWorker* fleet)
+    : table_(table), metrics_(metrics), waiters_(waiters), fleet_(fleet) {}
 
 grpc::Status AdmissionDesk::BeginSession(const pb::SessionHello& hello) {
   if (grpc::Status status = CheckHello(hello); !status.ok()) return status;
@@ -42,11 +73,12 @@ grpc::Status AdmissionDesk::BeginSession(const pb::SessionHello& hello) {
   table_.Update([&](TargetTable& table, auto next_moment) {
     has_room = table.BeginSession(hello.reporter(), hello.host(), next_moment().now);
     if (!has_room) return;
-    for (const pb::KnownRefusal& refusal : hello.known_refusals()) {
-      table.Relearn(hello.reporter(), ParseKnownRefusal(refusal), next_moment());
-    }
     for (const pb::ClientLimits& limits : hello.client_limits()) {
       table.LearnClientLimits(limits.client_name(), ParseClientLimits(limits), next_moment().now);
+    }
+    if (IsInFleet()) return;
+    for (const pb::KnownRefusal& refusal : hello.known_refusals()) {
+      table.Relearn(hello.reporter(), ParseKnownRefusal(refusal), next_moment());
     }
     for (const pb::ProviderCredential& credential : hello.credentials()) {
       table.LearnCredential(credential.provider(), credential.fingerprint(), next_moment());
@@ -57,48 +89,117 @@ grpc::Status AdmissionDesk::BeginSession(const pb::SessionHello& hello) {
                         "too many reporters have a session here");
   }
   metrics_.sessions().Increment();
+  if (IsInFleet()) RelearnInFleet(hello);
   return grpc::Status::OK;
 }
 
 void AdmissionDesk::EndSession(const std::string& reporter) {
   metrics_.sessions().Decrement();
+  if (IsInFleet()) return EndSessionInFleet(reporter);
   table_.Update(
       [&](TargetTable& table, auto next_moment) { table.EndSession(reporter, next_moment().now); });
 }
 
 DeskResult AdmissionDesk::Handle(const pb::SessionRequest& request, const std::string& reporter,
                                  DeskMemory& memory) {
-  const auto asks = static_cast<size_t>(request.asks_size());
-  if (memory.verdicts.size() < asks) memory.verdicts.resize(asks);
   DeskResult result;
   AdmissionTally tally;
-  bool is_promise = false;
   const common::MonotonicTime began = table_.clock().Monotonic();
   const uint64_t ticket = table_.Update([&](TargetTable& table, auto next_moment) {
-    for (const pb::ProviderCredential& credential : request.credentials()) {
-      table.LearnCredential(credential.provider(), credential.fingerprint(), next_moment());
-    }
-    for (const pb::AttemptReport& message : request.reports()) {
-      const AttemptReport report = ParseReport(message, reporter);
-      const AckStatus status = table.Report(report, next_moment());
-      ++tally.reports[static_cast<size_t>(report.kind)][static_cast<size_t>(status)];
-      is_promise |= IsPromise(report.kind, status);
-      result.acks.push_back({report.sequence_number, status});
-    }
-    for (size_t i = 0; i < asks; ++i) {
-      const Ask ask =
-          ParseAsk(request.asks(static_cast<int>(i)), reporter, LeaseKind::kSession, memory.names);
-      table.Admit(ask, next_moment(), memory.verdicts[i]);
-      Tally(memory.verdicts[i], tally);
-    }
+    result = DecideMessage({request, reporter}, table, next_moment, memory, tally);
   });
-  if (is_promise) result.ticket = ticket;
-  if (asks > 0) {
+  if (result.is_promise) result.ticket = ticket;
+  if (request.asks_size() > 0) {
     const std::chrono::duration<double> took = table_.clock().Monotonic() - began;
-    metrics_.ObserveDecision(took.count() / static_cast<double>(asks));
+    metrics_.ObserveDecision(took.count() / static_cast<double>(request.asks_size()));
   }
   metrics_.Count(tally);
   return result;
+}
+
+void AdmissionDesk::SubmitJob(pb::SessionRequest request, const std::string& reporter,
+                              LeaseKind lease_kind, Done done) {
+  auto job = std::make_unique<DeskJob>(std::move(request), reporter, lease_kind, metrics_);
+  const DeskJob& observed = *job;
+  fleet_->Submit({std::move(job), [&observed, done = std::move(done)] { done(observed); }});
+}
+
+void AdmissionDesk::Submit(pb::SessionRequest request, const std::string& reporter, Done done) {
+  SubmitJob(std::move(request), reporter, LeaseKind::kSession, std::move(done));
+}
+
+void AdmissionDesk::RelearnInFleet(const pb::SessionHello& hello) {
+  std::vector<DocumentKey> keys;
+  for (const pb::KnownRefusal& refusal : hello.known_refusals()) {
+    keys.push_back({DocumentKind::kProvider, refusal.target().provider()});
+  }
+  for (const pb::ProviderCredential& credential : hello.credentials()) {
+    keys.push_back({DocumentKind::kProvider, credential.provider()});
+  }
+  if (keys.empty()) return;
+  auto work = [hello](TargetTable& table, const NextMoment& next_moment) {
+    for (const pb::KnownRefusal& refusal : hello.known_refusals()) {
+      table.Relearn(hello.reporter(), ParseKnownRefusal(refusal), next_moment());
+    }
+    for (const pb::ProviderCredential& credential : hello.credentials()) {
+      table.LearnCredential(credential.provider(), credential.fingerprint(), next_moment());
+    }
+  };
+  fleet_->Submit({std::make_unique<DocumentsJob>(std::move(keys), std::move(work))});
+}
+
+void AdmissionDesk::EndSessionInFleet(const std::string& reporter) {
+  uint64_t ended = 0;
+  std::vector<DocumentKey> keys;
+  table_.Update([&](TargetTable& table, auto next_moment) {
+    ended = table.EndReporter(reporter, next_moment().now);
+    if (ended != 0) keys = table.DocumentsWithLeases(ended);
+  });
+  if (keys.empty()) return;
+  auto work = [ended](TargetTable& table, const NextMoment& next_moment) {
+    table.CutLeases(ended, next_moment().now);
+  };
+  fleet_->Submit({std::make_unique<DocumentsJob>(std::move(keys), std::move(work))});
+}
+
+void AdmissionDesk::SubmitAdmit(const pb::AdmitRequest& request, pb::AdmitResponse& response,
+                                Finish finish) {
+  grpc::Status status = CheckReporter(request.reporter());
+  if (status.ok()) status = CheckAsk(request.ask());
+  if (!status.ok()) return finish(status);
+  if (request.has_client_limits()) {
+    table_.Update([&](TargetTable& table, auto next_moment) {
+      table.LearnClientLimits(request.ask().client_name(),
+                              ParseClientLimits(request.client_limits()), next_moment().now);
+    });
+  }
+  pb::SessionRequest message;
+  *message.add_asks() = request.ask();
+  SubmitJob(std::move(message), request.reporter(), LeaseKind::kFixed,
+            [&response, finish = std::move(finish)](const DeskJob& job) {
+              pb::Verdict& verdict = *response.mutable_verdict();
+              BuildVerdict(job.memory().verdicts[0], job.request().asks(0).correlation_id(),
+                           verdict);
+              verdict.set_degraded(job.result().is_degraded);
+              finish(grpc::Status::OK);
+            });
+}
+
+void AdmissionDesk::SubmitReport(const pb::ReportRequest& request, pb::ReportResponse& response,
+                                 Finish finish) {
+  grpc::Status status = CheckReporter(request.reporter());
+  if (status.ok()) status = CheckReport(request.report());
+  if (!status.ok()) return finish(status);
+  pb::SessionRequest message;
+  *message.add_reports() = request.report();
+  SubmitJob(std::move(message), request.reporter(), LeaseKind::kFixed,
+            [this, &response, finish = std::move(finish)](const DeskJob& job) {
+              const Acknowledgement ack = job.result().acks[0];
+              BuildAck(ack.sequence_number, ack.status, *response.mutable_ack());
+              WhenDurable(job.result().ticket, [finish](Durability how) {
+                finish(how == Durability::kDurable ? grpc::Status::OK : DrainingError());
+              });
+            });
 }
 
 grpc::Status AdmissionDesk::Admit(const pb::AdmitRequest& request, pb::AdmitResponse& response) {

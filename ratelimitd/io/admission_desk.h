@@ -1,8 +1,10 @@
 // Answers messages of gateways from the shared table: the part of AdmissionService that knows
-// nothing of streams and queues. Thread-safe.
+// nothing of streams and queues. A ratelimitd that is alone answers at once; among replicas the
+// FleetWorker does, a little later. Thread-safe.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,13 +30,33 @@ struct Acknowledgement {
 
 struct DeskResult {
   std::vector<Acknowledgement> acks;
-  uint64_t ticket = 0;  // the acks may be sent when this is durable
+  bool is_promise = false;   // an acknowledgement among them promises to survive a crash
+  uint64_t ticket = 0;       // the acks may be sent when this is durable
+  bool is_degraded = false;  // the verdicts come from the last known state
 };
+
+// A message that has passed its check.
+struct DeskMessage {
+  const pb::SessionRequest& request;
+  std::string_view reporter;
+  LeaseKind lease_kind = LeaseKind::kSession;
+};
+
+// Applies credentials and reports, then answers the asks into `memory`.
+DeskResult DecideMessage(const DeskMessage& message, TargetTable& table,
+                         const std::function<Moment()>& next_moment, DeskMemory& memory,
+                         AdmissionTally& tally);
+
+class DeskJob;
+class FleetWorker;
 
 class AdmissionDesk {
  public:
-  // All must outlive it.
-  AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters);
+  // All must outlive it. `fleet` is null for a ratelimitd that is alone.
+  AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters, FleetWorker* fleet);
+
+  // Whether messages are answered by Submit rather than by Handle, Admit and Report.
+  bool IsInFleet() const { return fleet_ != nullptr; }
 
   // INVALID_ARGUMENT: the hello breaks a limit. RESOURCE_EXHAUSTED: too many sessions.
   grpc::Status BeginSession(const pb::SessionHello& hello);
@@ -44,6 +66,14 @@ class AdmissionDesk {
   // `memory`.
   DeskResult Handle(const pb::SessionRequest& request, const std::string& reporter,
                     DeskMemory& memory);
+
+  // In a fleet: answers a checked message by calling `done`, on another thread.
+  using Done = std::function<void(const DeskJob& job)>;
+  void Submit(pb::SessionRequest request, const std::string& reporter, Done done);
+  // The unary forms. `finish` may be called at once, with what CheckAsk and CheckReport complain of.
+  using Finish = std::function<void(const grpc::Status& status)>;
+  void SubmitAdmit(const pb::AdmitRequest& request, pb::AdmitResponse& response, Finish finish);
+  void SubmitReport(const pb::ReportRequest& request, pb::ReportResponse& response, Finish finish);
 
   // The unary forms. INVALID_ARGUMENT as the proto says.
   grpc::Status Admit(const pb::AdmitRequest& request, pb::AdmitResponse& response);
@@ -56,9 +86,15 @@ class AdmissionDesk {
   }
 
  private:
+  void RelearnInFleet(const pb::SessionHello& hello);
+  void EndSessionInFleet(const std::string& reporter);
+  void SubmitJob(pb::SessionRequest request, const std::string& reporter, LeaseKind lease_kind,
+                 Done done);
+
   SharedTable& table_;
   Metrics& metrics_;
   DurableWaiters& waiters_;
+  FleetWorker* fleet_;
 };
 
 }  // namespace ratelimitd

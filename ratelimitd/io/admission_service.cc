@@ -12,11 +12,13 @@ void AdmissionService::Listen(CallQueue& queue) {
   UnaryCall<Async, pb::AdmitRequest, pb::AdmitResponse>::Listen(
       service_, &Async::RequestAdmit, queue,
       [this](const pb::AdmitRequest& request, pb::AdmitResponse& response, const Finish& finish) {
+        if (desk_.IsInFleet()) return desk_.SubmitAdmit(request, response, finish);
         finish(desk_.Admit(request, response));
       });
   UnaryCall<Async, pb::ReportRequest, pb::ReportResponse>::Listen(
       service_, &Async::RequestReport, queue,
       [this](const pb::ReportRequest& request, pb::ReportResponse& response, const Finish& finish) {
+        if (desk_.IsInFleet()) return desk_.SubmitReport(request, response, finish);
         uint64_t ticket = 0;
         const grpc::Status status = desk_.Report(request, response, ticket);
         desk_.WhenDurable(ticket, [finish, status](Durability how) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ratelimitd/io/durable_waiters.h"
+#include "ratelimitd/io/metrics.h"
 #include "ratelimitd/io/shared_table.h"
 #include "ratelimitd/store/fleet_state.h"
 #include "ratelimitd/store/shared_state_store.h"
@@ -50,6 +51,10 @@ class FleetRunner {
 
   const FleetState::Counts& counts() const { return state_.counts(); }
   bool is_degraded() const { return is_degraded_; }
+  FleetStatus Status() const {
+    const FleetState::Counts& counts = state_.counts();
+    return {is_degraded_, counts.conflicts, counts.reasserted, counts.unreadable};
+  }
 
  private:
   std::vector<DocumentKey> CollectKeys(std::span<FleetJob* const> jobs);

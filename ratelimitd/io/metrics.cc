@@ -73,6 +73,17 @@ void Metrics::AddStoreSeries() {
   files_set_aside_ = &CounterFamily(registry_, "candor_ratelimitd_store_files_set_aside_total",
                                     "Damaged store files renamed at start.")
                           .Add({});
+  store_degraded_ = &AddGauge(registry_, "candor_ratelimitd_store_degraded",
+                              "1 while a shared store is away and the last known state answers.");
+  store_conflicts_ = &CounterFamily(registry_, "candor_ratelimitd_store_conflicts_total",
+                                    "Decisions taken again because another replica was first.")
+                          .Add({});
+  store_reasserted_ = &CounterFamily(registry_, "candor_ratelimitd_store_reasserted_total",
+                                     "Documents into which this replica merged what it knew.")
+                           .Add({});
+  store_unreadable_ = &CounterFamily(registry_, "candor_ratelimitd_store_unreadable_total",
+                                     "Fields of the shared store that nobody could have written.")
+                           .Add({});
   auto& reloads =
       CounterFamily(registry_, "candor_ratelimitd_config_reloads_total", "Configuration reloads.");
   reloads_ok_ = &reloads.Add({{"result", "ok"}});
@@ -117,6 +128,13 @@ void Metrics::Count(const AdmissionTally& tally) {
 void Metrics::CountCommit(const absl::Status& status, size_t records) {
   (status.ok() ? commits_ok_ : commits_failed_)->Increment();
   if (status.ok()) records_written_->Increment(static_cast<double>(records));
+}
+
+void Metrics::ShowFleet(const FleetStatus& status) {
+  store_degraded_->Set(status.is_degraded ? 1 : 0);
+  RaiseTo(*store_conflicts_, status.conflicts);
+  RaiseTo(*store_reasserted_, status.reasserted);
+  RaiseTo(*store_unreadable_, status.unreadable);
 }
 
 void Metrics::CountReload(const absl::Status& status) {

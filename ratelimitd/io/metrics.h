@@ -27,9 +27,19 @@ struct AdmissionTally {
   std::array<std::array<int, kAckStatuses>, kOutcomeKinds> reports{};
 };
 
+// How a replica gets along with the shared store; counts only rise.
+struct FleetStatus {
+  bool is_degraded = false;
+  uint64_t conflicts = 0;
+  uint64_t reasserted = 0;
+  uint64_t unreadable = 0;
+};
+
 class Metrics {
  public:
   Metrics();
+
+  void ShowFleet(const FleetStatus& status);
 
   void Count(const AdmissionTally& tally);
   // Mean time of a decision within one message.
@@ -61,6 +71,10 @@ class Metrics {
   prometheus::Counter* commits_failed_ = nullptr;
   prometheus::Counter* records_written_ = nullptr;
   prometheus::Counter* files_set_aside_ = nullptr;
+  prometheus::Gauge* store_degraded_ = nullptr;
+  prometheus::Counter* store_conflicts_ = nullptr;
+  prometheus::Counter* store_reasserted_ = nullptr;
+  prometheus::Counter* store_unreadable_ = nullptr;
   prometheus::Counter* reloads_ok_ = nullptr;
   prometheus::Counter* reloads_failed_ = nullptr;
   prometheus::Gauge* sessions_ = nullptr;

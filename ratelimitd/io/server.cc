@@ -38,7 +38,7 @@ void Configure(grpc::ServerBuilder& builder) {
 
 Server::Server(const ServerParts& parts)
     : parts_(parts),
-      desk_(parts.table, parts.metrics, parts.waiters),
+      desk_(parts.table, parts.metrics, parts.waiters, parts.fleet),
       hub_(parts.table),
       admission_(desk_),
       provider_health_(parts.table, hub_, parts.metrics.watchers()),

@@ -22,6 +22,7 @@ struct ServerParts {
   SharedTable& table;
   Metrics& metrics;
   DurableWaiters& waiters;
+  FleetWorker* fleet = nullptr;  // null: this ratelimitd is alone
 };
 
 class Server {

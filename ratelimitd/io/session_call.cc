@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "ratelimitd/io/desk_job.h"
 #include "ratelimitd/io/rpc_error.h"
 
 namespace ratelimitd {
@@ -12,6 +13,8 @@ constexpr int kMaxUnsent = 8192;
 // More batches than this waiting for a store that does not follow are not acknowledged at all: the
 // gateway reports them again.
 constexpr int kMaxWaitingBatches = 1024;
+// A session with this many messages on their way through the fleet is not read from.
+constexpr int kMaxUndecided = 64;
 
 }  // namespace
 
@@ -115,6 +118,10 @@ grpc::Status SessionCall::Answer() {
     if (grpc::Status status = Greet(); !status.ok()) return status;
   }
   if (grpc::Status status = CheckSessionRequest(request_); !status.ok()) return status;
+  if (desk_.IsInFleet()) {
+    AnswerLater();
+    return grpc::Status::OK;
+  }
   DeskResult result = desk_.Handle(request_, reporter_, memory_);
   {
     const std::lock_guard lock(mutex_);
@@ -125,6 +132,36 @@ grpc::Status SessionCall::Answer() {
   }
   if (!result.acks.empty()) AcknowledgeLater(std::move(result.acks), result.ticket);
   return grpc::Status::OK;
+}
+
+void SessionCall::AnswerLater() {
+  {
+    const std::lock_guard lock(mutex_);
+    ++undecided_;
+  }
+  desk_.Submit(std::exchange(request_, {}), reporter_,
+               [weak = weak_from_this()](const DeskJob& job) {
+                 if (const auto session = weak.lock()) session->OnDecided(job);
+               });
+}
+
+void SessionCall::OnDecided(const DeskJob& job) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (int i = 0; i < job.request().asks_size(); ++i) {
+      pb::Verdict& verdict = *outgoing_.add_verdicts();
+      BuildVerdict(job.memory().verdicts[static_cast<size_t>(i)],
+                   job.request().asks(i).correlation_id(), verdict);
+      if (job.result().is_degraded) verdict.set_degraded(true);
+    }
+  }
+  if (!job.result().acks.empty()) AcknowledgeLater(job.result().acks, job.result().ticket);
+  const std::lock_guard lock(mutex_);
+  --undecided_;
+  if (has_ended_) return;
+  WriteSome();
+  FinishWhenWritten();
+  ReadMore();
 }
 
 void SessionCall::AcknowledgeLater(std::vector<Acknowledgement> acks, uint64_t ticket) {
@@ -167,6 +204,7 @@ void SessionCall::WriteSome() {
 void SessionCall::ReadMore() {
   if (is_reading_ || end_.has_value()) return;
   if (outgoing_.verdicts_size() + outgoing_.acks_size() > kMaxUnsent) return;
+  if (undecided_ >= kMaxUndecided) return;
   is_reading_ = true;
   stream_.Read(&request_, &on_read_);
 }
@@ -179,7 +217,7 @@ void SessionCall::EndWith(grpc::Status status) {
 void SessionCall::FinishWhenWritten() {
   if (!end_.has_value() || is_writing_ || is_finishing_) return;
   // A gateway that has said its last word still gets its acknowledgements.
-  if (end_->ok() && waiting_batches_ > 0) return;
+  if (end_->ok() && (waiting_batches_ > 0 || undecided_ > 0)) return;
   is_finishing_ = true;
   stream_.Finish(*end_, &on_end_);
 }

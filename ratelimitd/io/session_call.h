@@ -57,6 +57,8 @@ class SessionCall : public std::enable_shared_from_this<SessionCall> {
 
   grpc::Status Greet();
   grpc::Status Answer();
+  void AnswerLater();
+  void OnDecided(const DeskJob& job);
   void AcknowledgeLater(std::vector<Acknowledgement> acks, uint64_t ticket);
   void SendAcks(const std::vector<Acknowledgement>& acks);
   // These need mutex_.
@@ -91,6 +93,7 @@ class SessionCall : public std::enable_shared_from_this<SessionCall> {
   bool is_finishing_ = false;        // Finish was called
   bool has_ended_ = false;           // and has completed
   int waiting_batches_ = 0;          // of acknowledgements
+  int undecided_ = 0;                // messages that the fleet has not answered yet
 };
 
 }  // namespace ratelimitd

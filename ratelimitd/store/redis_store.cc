@@ -1,0 +1,273 @@
+#include "ratelimitd/store/redis_store.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/concat.h"
+#include "ratelimitd/store/redis_scripts.h"
+
+namespace ratelimitd {
+namespace {
+
+using common::Concat;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kConnectTimeout = std::chrono::seconds(1);
+constexpr milliseconds kFirstRetry{50};
+constexpr milliseconds kLastRetry = std::chrono::seconds(1);
+constexpr std::string_view kHostLifetimeMs = "60000";
+constexpr std::string_view kVersionField = "v";
+
+std::string Sha1Hex(std::string_view text) {
+  unsigned char hash[SHA_DIGEST_LENGTH];
+  SHA1(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash));
+}
+
+std::string_view TextOf(const redisReply& reply) {
+  if (reply.str == nullptr) return {};
+  return {reply.str, static_cast<size_t>(reply.len)};
+}
+
+int64_t NumberOf(const redisReply& reply) {
+  if (reply.type == REDIS_REPLY_INTEGER) return reply.integer;
+  const std::string_view text = TextOf(reply);
+  int64_t number = 0;
+  std::from_chars(text.data(), text.data() + text.size(), number);
+  return number;
+}
+
+std::span<redisReply*> ItemsOf(const redisReply& reply) {
+  if (reply.type != REDIS_REPLY_ARRAY) return {};
+  return {reply.element, static_cast<size_t>(reply.elements)};
+}
+
+LoadedDocument ParseDocument(const redisReply& reply) {
+  using State = LoadedDocument::State;
+  if (reply.type == REDIS_REPLY_INTEGER) {
+    return {.state = reply.integer == 1 ? State::kUnchanged : State::kMissing};
+  }
+  LoadedDocument document{.state = State::kChanged};
+  const auto items = ItemsOf(reply);
+  for (size_t i = 0; i + 1 < items.size(); i += 2) {
+    const std::string_view name = TextOf(*items[i]);
+    if (name == kVersionField) {
+      document.version = TextOf(*items[i + 1]);
+    } else {
+      document.fields.emplace_back(name, TextOf(*items[i + 1]));
+    }
+  }
+  return document;
+}
+
+absl::StatusOr<LoadResult> ParseLoad(const redisReply& reply, size_t documents) {
+  const auto items = ItemsOf(reply);
+  if (items.size() != documents + 2) return absl::UnavailableError("an unexpected reply");
+  LoadResult result;
+  result.now = std::chrono::seconds(NumberOf(*items[0])) + StoreTime(NumberOf(*items[1]));
+  for (const redisReply* item : items.subspan(2)) {
+    result.documents.push_back(ParseDocument(*item));
+  }
+  return result;
+}
+
+// What a server says that is not, or not yet, the master.
+bool IsElsewhere(std::string_view error) {
+  for (const std::string_view word :
+       {"READONLY", "LOADING", "MASTERDOWN", "MOVED", "CLUSTERDOWN", "NOAUTH", "UNBLOCKED"}) {
+    if (error.substr(0, word.size()) == word) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+RedisStore::RedisStore(RedisSettings settings, const common::Clock& clock, OnLink on_link)
+    : settings_(std::move(settings)),
+      clock_(clock),
+      on_link_(std::move(on_link)),
+      load_{kLoadScript, Sha1Hex(kLoadScript)},
+      commit_{kCommitScript, Sha1Hex(kCommitScript)},
+      hosts_{kHostsScript, Sha1Hex(kHostsScript)},
+      thread_([this] { Run(); }) {}
+
+RedisStore::~RedisStore() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void RedisStore::Run() {
+  std::unique_lock lock(mutex_);
+  milliseconds delay = kFirstRetry;
+  while (!is_stopping_) {
+    if (connection_ != nullptr) {
+      changed_.wait(lock, [this] { return is_stopping_ || connection_ == nullptr; });
+      continue;
+    }
+    lock.unlock();
+    auto made = Connect();
+    on_link_(made.status());
+    lock.lock();
+    if (made.ok()) {
+      connection_ = *std::move(made);
+      changed_.notify_all();
+      delay = kFirstRetry;
+      continue;
+    }
+    changed_.wait_for(lock, delay, [this] { return is_stopping_; });
+    delay = std::min(2 * delay, kLastRetry);
+  }
+}
+
+bool RedisStore::WaitForLink(milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [this] { return connection_ != nullptr; });
+}
+
+absl::StatusOr<std::unique_ptr<RedisConnection>> RedisStore::Connect() const {
+  const SocketDeadline deadline{clock_, clock_.Monotonic() + kConnectTimeout};
+  auto address = FindMaster(deadline);
+  if (!address.ok()) return address.status();
+  auto connection = RedisConnection::Open(
+      *address, settings_,
+      {settings_.username, settings_.password.Reveal(), settings_.database}, deadline);
+  if (!connection.ok()) return connection.status();
+  auto role = (*connection)->Call({"ROLE"}, deadline);
+  if (!role.ok()) return role.status();
+  const auto items = ItemsOf(**role);
+  if (items.empty() || TextOf(*items[0]) != "master") {
+    return absl::UnavailableError(Concat(address->host, ":", address->port, ": is not the master"));
+  }
+  for (const Script* script : {&load_, &commit_, &hosts_}) {
+    auto loaded = (*connection)->Call({"SCRIPT", "LOAD", script->text}, deadline);
+    if (!loaded.ok()) return loaded.status();
+  }
+  return connection;
+}
+
+absl::StatusOr<RedisAddress> RedisStore::FindMaster(const SocketDeadline& deadline) const {
+  if (settings_.sentinels.empty()) return settings_.address;
+  std::string complaints;
+  for (const RedisAddress& sentinel : settings_.sentinels) {
+    // One that hangs must leave time for the others.
+    const auto share = kConnectTimeout / static_cast<int>(settings_.sentinels.size() + 1);
+    const SocketDeadline own{clock_, std::min(deadline.at, clock_.Monotonic() + share)};
+    auto connection = RedisConnection::Open(
+        sentinel, settings_, {"", settings_.sentinel_password.Reveal(), 0}, own);
+    absl::Status status = connection.status();
+    if (status.ok()) {
+      auto reply = (*connection)
+                       ->Call({"SENTINEL", "get-master-addr-by-name", settings_.sentinel_master},
+                              own);
+      const auto items = reply.ok() ? ItemsOf(**reply) : std::span<redisReply*>();
+      if (items.size() == 2) {
+        return RedisAddress{std::string(TextOf(*items[0])), std::string(TextOf(*items[1]))};
+      }
+      status = reply.ok() ? absl::NotFoundError("does not know the master") : reply.status();
+    }
+    complaints = Concat(complaints, complaints.empty() ? "" : "; ", "sentinel ", sentinel.host, ":",
+                        sentinel.port, ": ", status.message());
+  }
+  return absl::UnavailableError(complaints);
+}
+
+void RedisStore::Drop(const absl::Status& why) {
+  connection_.reset();
+  changed_.notify_all();
+  on_link_(why);
+}
+
+absl::StatusOr<RedisReply> RedisStore::RunScript(const Script& script,
+                                                 const std::vector<std::string_view>& words) {
+  std::unique_lock lock(mutex_);
+  if (connection_ == nullptr) return absl::UnavailableError("not connected");
+  const SocketDeadline deadline{clock_, clock_.Monotonic() + settings_.timeout};
+  std::vector<std::string_view> call = {"EVALSHA", script.digest};
+  call.insert(call.end(), words.begin(), words.end());
+  auto reply = connection_->Call(call, deadline);
+  if (!reply.ok() && reply.status().message().substr(0, 8) == "NOSCRIPT") {
+    call[0] = "EVAL";
+    call[1] = script.text;
+    reply = connection_->Call(call, deadline);
+  }
+  if (reply.ok()) return reply;
+  const std::string_view why(reply.status().message().data(), reply.status().message().size());
+  if (absl::IsUnavailable(reply.status()) || IsElsewhere(why)) Drop(reply.status());
+  return absl::UnavailableError(Concat(why));
+}
+
+std::string RedisStore::KeyOf(const DocumentKey& key) const {
+  const std::string_view kind = key.kind == DocumentKind::kProvider ? "}:provider:" : "}:client:";
+  return Concat("{", settings_.prefix, kind, key.name);
+}
+
+absl::StatusOr<LoadResult> RedisStore::Load(std::span<const DocumentRead> reads) {
+  std::vector<std::string> keys;
+  keys.reserve(reads.size());
+  for (const DocumentRead& read : reads) keys.push_back(KeyOf(read.key));
+  const std::string count = std::to_string(keys.size());
+  std::vector<std::string_view> words = {count};
+  words.insert(words.end(), keys.begin(), keys.end());
+  for (const DocumentRead& read : reads) words.push_back(read.known_version);
+  auto reply = RunScript(load_, words);
+  if (!reply.ok()) return reply.status();
+  return ParseLoad(**reply, reads.size());
+}
+
+absl::StatusOr<CommitResult> RedisStore::Commit(std::span<const DocumentWrite> writes) {
+  std::vector<std::string> texts;  // filled before it is viewed
+  texts.push_back(std::to_string(writes.size()));
+  for (const DocumentWrite& write : writes) {
+    texts.push_back(KeyOf(write.key));
+    texts.push_back(std::to_string(write.lifetime.count()));
+    texts.push_back(std::to_string(write.set_fields.size()));
+    texts.push_back(std::to_string(write.erased_fields.size()));
+  }
+  std::vector<std::string_view> words = {texts[0]};
+  for (size_t i = 0; i < writes.size(); ++i) words.push_back(texts[1 + 4 * i]);
+  for (size_t i = 0; i < writes.size(); ++i) {
+    const DocumentWrite& write = writes[i];
+    words.insert(words.end(), {write.expected_version, write.new_version});
+    for (size_t n = 2; n <= 4; ++n) words.push_back(texts[n + 4 * i]);
+    for (const auto& [name, bytes] : write.set_fields) words.insert(words.end(), {name, bytes});
+    for (const std::string& name : write.erased_fields) words.push_back(name);
+  }
+  auto reply = RunScript(commit_, words);
+  if (!reply.ok()) return reply.status();
+  if ((*reply)->type == REDIS_REPLY_INTEGER) {
+    return CommitResult{.is_committed = true, .current = {}};
+  }
+  auto current = ParseLoad(**reply, writes.size());
+  if (!current.ok()) return current.status();
+  return CommitResult{.is_committed = false, .current = *std::move(current)};
+}
+
+absl::StatusOr<std::vector<uint64_t>> RedisStore::ShareHosts(std::span<const uint64_t> hosts) {
+  const std::string key = Concat("{", settings_.prefix, "}:hosts");
+  std::vector<std::string> names;
+  names.reserve(hosts.size());
+  for (const uint64_t host : hosts) names.push_back(std::to_string(host));
+  std::vector<std::string_view> words = {"1", key, kHostLifetimeMs};
+  words.insert(words.end(), names.begin(), names.end());
+  auto reply = RunScript(hosts_, words);
+  if (!reply.ok()) return reply.status();
+  std::vector<uint64_t> all;
+  for (const redisReply* item : ItemsOf(**reply)) {
+    const std::string_view text = TextOf(*item);
+    uint64_t host = 0;
+    std::from_chars(text.data(), text.data() + text.size(), host);
+    if (host != 0) all.push_back(host);
+  }
+  return all;
+}
+
+}  // namespace ratelimitd

@@ -1,0 +1,70 @@
+// The shared state in a Redis (6.2 or newer) or Valkey: one hash per document, one atomic script per
+// operation, the server's time as the clock.
+//
+// A thread of its own connects, asks the sentinels where the master is, and connects again after a
+// failure, at most once a second. Meanwhile every operation fails at once, and one that gets no
+// answer within the timeout costs the connection: a store that is away costs nobody more than that.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/clock.h"
+#include "ratelimitd/store/redis_connection.h"
+#include "ratelimitd/store/redis_settings.h"
+#include "ratelimitd/store/shared_state_store.h"
+
+namespace ratelimitd {
+
+class RedisStore final : public SharedStateStore {
+ public:
+  // On the store's thread or on that of the operation: connected (OK), or why not any more.
+  using OnLink = std::function<void(const absl::Status& status)>;
+
+  // `clock` must outlive it.
+  RedisStore(RedisSettings settings, const common::Clock& clock, OnLink on_link);
+  ~RedisStore() override;
+
+  // Waits until it is connected; false: not in time.
+  bool WaitForLink(std::chrono::milliseconds timeout);
+
+  absl::StatusOr<LoadResult> Load(std::span<const DocumentRead> reads) override;
+  absl::StatusOr<CommitResult> Commit(std::span<const DocumentWrite> writes) override;
+  absl::StatusOr<std::vector<uint64_t>> ShareHosts(std::span<const uint64_t> hosts) override;
+
+ private:
+  struct Script {
+    std::string_view text;
+    std::string digest;  // of the text, as Redis names it
+  };
+
+  void Run();
+  absl::StatusOr<std::unique_ptr<RedisConnection>> Connect() const;
+  absl::StatusOr<RedisAddress> FindMaster(const SocketDeadline& deadline) const;
+  absl::StatusOr<RedisReply> RunScript(const Script& script,
+                                       const std::vector<std::string_view>& words);
+  void Drop(const absl::Status& why);
+  std::string KeyOf(const DocumentKey& key) const;
+
+  const RedisSettings settings_;
+  const common::Clock& clock_;
+  const OnLink on_link_;
+  const Script load_;
+  const Script commit_;
+  const Script hosts_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Set by the thread, used and dropped by operations.
+  std::unique_ptr<RedisConnection> connection_;  // guarded by mutex_
+  bool is_stopping_ = false;                     // guarded by mutex_
+  std::thread thread_;
+};
+
+}  // namespace ratelimitd
