@@ -28,6 +28,9 @@ const RefusedTarget* FindRefused(const std::vector<RefusedTarget>& refused,
 
 bool HoldsForEveryTarget(FailureKind kind) { return RuleFor(kind).fallback == Fallback::kNo; }
 
+constexpr std::string_view kRatelimitdUnreachable = "ratelimitd_unreachable";
+constexpr std::string_view kStoreUnreachable = "store_unreachable";
+
 }  // namespace
 
 ExchangePlan::ExchangePlan(std::vector<common::Target> route, OnUnreachable on_unreachable)
@@ -39,9 +42,9 @@ ExchangeAction ExchangePlan::Start() { return AskUntried(); }
 
 ExchangeAction ExchangePlan::OnVerdict(AdmissionVerdict verdict,
                                        const std::vector<RefusedTarget>& locally_refused) {
-  is_degraded_ |= verdict.is_degraded;
+  if (verdict.is_degraded && degraded_.empty()) degraded_ = kStoreUnreachable;
   if (verdict.kind == AdmissionVerdict::Kind::kUnreachable) {
-    is_degraded_ = true;
+    degraded_ = kRatelimitdUnreachable;
     return OnNobodyAsked(locally_refused);
   }
   if (is_peeking_) return FailAction{MostHopeful(failures_), EarliestAdmission(verdict)};

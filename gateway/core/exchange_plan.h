@@ -59,7 +59,9 @@ class ExchangePlan {
   const std::vector<AttemptRecord>& attempts() const { return attempts_; }
   const std::vector<RefusedTarget>& refused() const { return refused_; }
   // Whether ratelimitd could not be asked at some point.
-  bool is_degraded() const { return is_degraded_; }
+  bool is_degraded() const { return !degraded_.empty(); }
+  // What was away, in the words of x-candor-degraded; empty: nothing.
+  std::string_view degraded() const { return degraded_; }
   // The target tried last; nothing when no provider was asked.
   const common::Target* last_target() const;
 
@@ -80,7 +82,7 @@ class ExchangePlan {
   std::vector<size_t> asked_;  // route indexes of the last AskAction
   OnUnreachable on_unreachable_;
   bool is_peeking_ = false;
-  bool is_degraded_ = false;
+  std::string_view degraded_;
   size_t current_ = 0;
   std::vector<Failure> failures_;
   std::vector<AttemptRecord> attempts_;

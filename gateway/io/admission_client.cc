@@ -26,6 +26,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds kFirstReconnectDelay{50};
 constexpr milliseconds kMaxReconnectDelay{1000};
 constexpr std::chrono::seconds kStreamGrace{5};
+// How many streams in a row are begun at once after one that ended; with as many replicas gone, the
+// asks are answered as unreachable.
+constexpr int kQuickRestarts = 3;
 constexpr int kMaxItemsPerMessage = 4096;  // of admission.proto
 // Bounds what a stalled ratelimitd may pile up here.
 constexpr size_t kMaxPendingAsks = 65'536;
@@ -47,6 +50,11 @@ std::string Fingerprint(const ProviderConfig& provider) {
   SHA256(reinterpret_cast<const unsigned char*>(salted.data()), salted.size(), hash);
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash / 4));
+}
+
+// "ipv4:10.0.0.1:50051,10.0.0.2:50051", or "dns:///name:50051", which may have any number.
+bool NamesReplicas(std::string_view target) {
+  return target.find(',') != std::string_view::npos || target.substr(0, 4) == "dns:";
 }
 
 // What gRPC hands back when an operation is done. Keeps its stream alive until then.
@@ -157,7 +165,9 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
 };
 
 AdmissionClient::AdmissionClient(const RatelimitdConfig& config)
-    : host_(HostName()), incarnation_(RandomText()) {
+    : host_(HostName()),
+      incarnation_(RandomText()),
+      has_replicas_(NamesReplicas(config.target)) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
@@ -212,7 +222,7 @@ AdmissionSession::AdmissionSession(asio::io_context& context, AdmissionClient& c
       reporter_(common::Concat(client.host_, ":", client.incarnation_, ":", index)),
       reconnect_delay_(kFirstReconnectDelay),
       reconnect_timer_(context),
-      due_(context, [this] { OnAskDue(); }),
+      due_(context, [this] { OnTimer(); }),
       linger_(context, [this] { Flush(); }) {}
 
 AdmissionSession::~AdmissionSession() { Shutdown(); }
@@ -246,19 +256,25 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
     metrics_.CountAsk(AskResult::kUnreachable, milliseconds(0));
     co_return AdmissionVerdict{};
   }
-  PendingAsk pending{ask, {}, clock_.Monotonic()};
+  PendingAsk pending{ask, {}, clock_.Monotonic(), client_name, attempt_timeout};
   const uint64_t id = next_correlation_id_++;
-  pb::Ask& out = *outgoing_.add_asks();
-  out.set_correlation_id(id);
-  for (const common::Target& target : ask.targets) FillTarget(target, *out.add_targets());
-  out.set_mode(ask.mode == AskMode::kPeek ? pb::ADMIT_MODE_PEEK : pb::ADMIT_MODE_FIRST_AVAILABLE);
-  if (!client_name.empty()) out.set_client_name(std::string(client_name));
-  out.set_attempt_timeout_ms(attempt_timeout.count());
+  SendAsk(id, pending);
   asks_.emplace(id, &pending);
+  late_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline / 2});
   due_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline});
-  due_.Set(due_asks_.front().at);
+  SetTimer();
   ScheduleFlush();
   co_return co_await pending.answer.Wait();
+}
+
+void AdmissionSession::SendAsk(uint64_t id, const PendingAsk& pending) {
+  pb::Ask& out = *outgoing_.add_asks();
+  out.set_correlation_id(id);
+  for (const common::Target& target : pending.ask.targets) FillTarget(target, *out.add_targets());
+  out.set_mode(pending.ask.mode == AskMode::kPeek ? pb::ADMIT_MODE_PEEK
+                                                  : pb::ADMIT_MODE_FIRST_AVAILABLE);
+  if (!pending.client_name.empty()) out.set_client_name(std::string(pending.client_name));
+  out.set_attempt_timeout_ms(pending.attempt_timeout.count());
 }
 
 void AdmissionSession::Report(AttemptReport report) {
@@ -282,8 +298,22 @@ bool AdmissionSession::IsAway() const {
 void AdmissionSession::StartStream() {
   if (is_stopped_) return;
   stream_ = std::make_shared<AdmissionStream>(*this, client_);
+  ++streams_;
   reports_.SendAllAgain();
   stream_->Start();
+}
+
+void AdmissionSession::Switch() {
+  outgoing_.Clear();
+  for (const auto& [id, pending] : asks_) SendAsk(id, *pending);
+  StartStream();
+}
+
+void AdmissionSession::NoteStreamLost() {
+  stream_->Detach();
+  stream_ = nullptr;
+  is_up_ = false;
+  if (std::exchange(is_answered_, false)) metrics_.ratelimitd_sessions().Decrement();
 }
 
 // Runs after everything else that is ready now, so that one turn of the loop makes one message.
@@ -330,6 +360,10 @@ void AdmissionSession::FillReports(pb::SessionRequest& message) {
     out.set_sequence_number(next->sequence_number);
     FillReport(next->report, std::chrono::duration_cast<milliseconds>(now - next->happened_at),
                out);
+    // The replica of this stream may never have heard of the target that the token names.
+    if (streams_ > 1 && !next->report.target.provider.empty()) {
+      FillTarget(next->report.target, *out.mutable_target());
+    }
   }
 }
 
@@ -346,6 +380,8 @@ void AdmissionSession::OnStarted(AdmissionStream& stream) {
 
 void AdmissionSession::OnMessage(const pb::SessionResponse& message) {
   is_stalled_ = false;
+  restarts_ = 0;
+  last_heard_ = clock_.Monotonic();
   reconnect_delay_ = kFirstReconnectDelay;
   if (!std::exchange(is_answered_, true)) metrics_.ratelimitd_sessions().Increment();
   for (const pb::ReportAck& ack : message.acks()) reports_.OnAcknowledged(ack.sequence_number());
@@ -354,10 +390,8 @@ void AdmissionSession::OnMessage(const pb::SessionResponse& message) {
 
 void AdmissionSession::OnStreamEnded(AdmissionStream& stream) {
   if (&stream != stream_.get()) return;
-  stream_->Detach();
-  stream_ = nullptr;
-  is_up_ = false;
-  if (std::exchange(is_answered_, false)) metrics_.ratelimitd_sessions().Decrement();
+  NoteStreamLost();
+  if (++restarts_ <= kQuickRestarts) return Switch();
   outgoing_.Clear();
   FailAllAsks();
   reconnect_timer_.expires_after(reconnect_delay_);
@@ -393,6 +427,33 @@ void AdmissionSession::OnVerdict(const pb::Verdict& verdict) {
   pending.answer.Deliver(std::move(answer));
 }
 
+void AdmissionSession::SetTimer() {
+  if (late_asks_.empty() && due_asks_.empty()) return;
+  const bool is_late_next =
+      due_asks_.empty() || (!late_asks_.empty() && late_asks_.front().at < due_asks_.front().at);
+  due_.Set(is_late_next ? late_asks_.front().at : due_asks_.front().at);
+}
+
+void AdmissionSession::OnTimer() {
+  OnAskDue();
+  OnAskLate();
+  SetTimer();
+}
+
+void AdmissionSession::OnAskLate() {
+  const common::MonotonicTime now = clock_.Monotonic();
+  bool is_silent = false;
+  while (!late_asks_.empty() && late_asks_.front().at <= now) {
+    const auto found = asks_.find(late_asks_.front().correlation_id);
+    late_asks_.pop_front();
+    if (found != asks_.end()) is_silent |= last_heard_ < found->second->asked_at;
+  }
+  if (!is_silent || stream_ == nullptr || !client_.has_replicas_) return;
+  stream_->Cancel();
+  NoteStreamLost();
+  Switch();
+}
+
 void AdmissionSession::OnAskDue() {
   const common::MonotonicTime now = clock_.Monotonic();
   while (!due_asks_.empty() && due_asks_.front().at <= now) {
@@ -405,12 +466,12 @@ void AdmissionSession::OnAskDue() {
     metrics_.CountAsk(AskResult::kUnreachable, now - pending.asked_at);
     pending.answer.Deliver(AdmissionVerdict{});
   }
-  if (!due_asks_.empty()) due_.Set(due_asks_.front().at);
 }
 
 void AdmissionSession::FailAllAsks() {
   absl::flat_hash_map<uint64_t, PendingAsk*> asks;
   asks.swap(asks_);
+  late_asks_.clear();
   due_asks_.clear();
   for (auto& [id, pending] : asks) {
     metrics_.CountAsk(AskResult::kUnreachable, clock_.Monotonic() - pending->asked_at);

@@ -4,6 +4,11 @@
 // loop has an AdmissionSession with a stream of its own; what one turn of the loop asks and reports
 // travels in one message. Verdicts and acknowledgements are matched by number, in whatever order
 // they come.
+//
+// Of several ratelimitd replicas a stream has one. When that one dies, what was not answered is
+// asked again through a new stream, and what was not acknowledged is reported again; gRPC's round
+// robin gives the new stream another replica. So it is when one says nothing for half of an ask's
+// deadline, if there are others.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -61,6 +66,7 @@ class AdmissionClient {
   std::mutex mutex_;
   std::condition_variable none_open_;
   int open_streams_ = 0;  // guarded by mutex_
+  bool has_replicas_ = false;
   std::thread thread_;
 };
 
@@ -101,6 +107,8 @@ class AdmissionSession {
     const AskAction& ask;
     OneShot<AdmissionVerdict> answer;
     common::MonotonicTime asked_at;
+    std::string_view client_name;
+    std::chrono::milliseconds attempt_timeout{0};
   };
   struct DueAsk {
     uint64_t correlation_id = 0;
@@ -109,6 +117,12 @@ class AdmissionSession {
 
   bool IsAway() const;
   void StartStream();
+  // Gives the stream up and asks everything that is not answered through a new one.
+  void Switch();
+  void SendAsk(uint64_t id, const PendingAsk& pending);
+  void OnTimer();
+  void OnAskLate();
+  void SetTimer();
   void ScheduleFlush();
   void Flush();
   void FillHello(candor::ratelimitd::v1::SessionHello& hello) const;
@@ -118,6 +132,7 @@ class AdmissionSession {
   void OnStreamEnded(AdmissionStream& stream);
   void OnVerdict(const candor::ratelimitd::v1::Verdict& verdict);
   void OnAskDue();
+  void NoteStreamLost();
   void FailAllAsks();
 
   boost::asio::io_context& context_;
@@ -133,6 +148,9 @@ class AdmissionSession {
   bool is_answered_ = false;                 // ratelimitd has sent something on this stream
   bool is_stopped_ = false;
   bool is_stalled_ = false;  // an ask went unanswered and nothing has come since
+  int restarts_ = 0;         // streams in a row that ended without a word
+  int streams_ = 0;          // begun so far
+  common::MonotonicTime last_heard_;
   bool is_flush_scheduled_ = false;
   std::chrono::milliseconds reconnect_delay_;
   boost::asio::steady_timer reconnect_timer_;
@@ -140,7 +158,8 @@ class AdmissionSession {
   candor::ratelimitd::v1::SessionRequest outgoing_;
   uint64_t next_correlation_id_ = 1;
   absl::flat_hash_map<uint64_t, PendingAsk*> asks_;  // owned by the coroutines that wait
-  std::deque<DueAsk> due_asks_;                      // in the order of time
+  std::deque<DueAsk> late_asks_;                     // half of the deadline; in the order of time
+  std::deque<DueAsk> due_asks_;                      // likewise, all of it
   Deadline due_;
 
   ReportQueue reports_;

@@ -15,7 +15,6 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
 constexpr int kStatusClientGone = 499;  // nginx's word for it, in logs and metrics only
-constexpr std::string_view kDegraded = "ratelimitd_unreachable";
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 bool IsJson(std::string_view content_type) { return Contains(Lower(content_type), "json"); }
@@ -389,7 +388,7 @@ std::string Exchange::RenderHead(int status, std::string_view content_type,
   head.latency =
       std::chrono::duration_cast<milliseconds>(loop_.clock.Monotonic() - call_.started_at);
   head.overhead = std::max(head.latency - provider_time_, milliseconds(0));
-  head.degraded = plan_.is_degraded() ? kDegraded : std::string_view();
+  head.degraded = plan_.degraded();
   head.upstream_request_id = upstream_request_id;
   head.now = loop_.clock.Wall();
   return RenderReplyHead(head, more);

@@ -1,0 +1,327 @@
+"""Two ratelimitd that share a Redis, three gateways: one truth, whichever of them dies."""
+
+import concurrent.futures
+import itertools
+import time
+
+import pytest
+
+from support.programs import free_port, wait_until
+from support.redis import RedisServer
+from support.stack import TIMEOUTS, Pair, ask
+
+BREAKER = {
+    "consecutive": 3,
+    "lump": "1ms",
+    "open": "1s",
+    "probe_successes": 1,
+    "probe_lease": "2s",
+}
+# Generous, as the gateway's deadline is: a busy test machine must not make a store look away.
+STORE = {"timeout": "500ms"}
+STORE_AWAY = "store_unreachable"
+
+
+class Fleet(Pair):
+    """Gateway 0 asks replica 0, gateway 1 asks replica 1, gateway 2 either."""
+
+    def __init__(self, programs, store, routes=8, replicas=2, **defaults):
+        self.programs = programs
+        self.fake = programs.fake_provider()
+        self.replica_config = {
+            "store": {"kind": "redis", **STORE, **store},
+            "defaults": {"breaker": BREAKER, **defaults},
+        }
+        self.replicas = [
+            programs.ratelimitd(self.replica_config, f"ratelimitd{i}") for i in range(replicas)
+        ]
+        self._has_doubles = True
+        routes = {"openai": routes}
+        self.config = self._routes_config(routes, TIMEOUTS)
+        addresses = [replica.address for replica in self.replicas]
+        self.gateways = [self.new_gateway(target) for target in [*addresses, self.both()]]
+        self.gateway = self.gateways[-1]
+        self._unused = {"openai": iter(range(8))}
+
+    def both(self):
+        return "ipv4:" + ",".join(replica.address for replica in self.replicas)
+
+    def new_gateway(self, target):
+        name = f"gateway-{next(_numbers)}"
+        return self.programs.gateway({**self.config, "ratelimitd": ask(target)}, name)
+
+    def is_settled(self):
+        return all(r.metrics()["candor_ratelimitd_store_degraded"] == 0 for r in self.replicas)
+
+    def open_breaker(self, route):
+        """Fails through the gateways in turn; returns the refusal that follows."""
+        for i in range(BREAKER["consecutive"]):
+            route.first.next(status=500)
+            assert self.gateways[i % 2].chat(route.model).status == 500
+            time.sleep(0.01)  # longer than `lump`: failures within it count as one
+        return self.gateways[0].chat(route.model)
+
+
+_numbers = itertools.count()
+
+
+def in_parallel(count, call):
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(call, range(count)))
+
+
+def degraded(reply):
+    return reply.header("x-candor-degraded")
+
+
+def is_refused(gateway, route):
+    return gateway.chat(route.model).kind() == "no_provider_available"
+
+
+@pytest.fixture
+def servers(tmp_path):
+    """Starts Redis servers and ends them."""
+    started = []
+
+    def start(name="redis", **options):
+        started.append(RedisServer(tmp_path, name, **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def redis(servers):
+    return servers()
+
+
+@pytest.fixture
+def fleet(programs, redis):
+    return Fleet(programs, {"url": redis.url})
+
+
+def test_a_429_told_to_one_replica_is_obeyed_at_the_next_ask_of_the_other(fleet):
+    for _ in range(4):
+        route = fleet.solo()
+        route.first.always(status=429, headers={"retry-after": "20"})
+        assert fleet.gateways[0].chat(route.model).status == 429
+
+        reply = fleet.gateways[1].chat(route.model)
+
+        assert reply.kind() == "no_provider_available", reply
+        assert degraded(reply) is None
+        assert 19_000 <= reply.wait_ms() <= 25_100
+        assert route.first.attempt_count() == 1
+
+
+def test_failures_told_to_both_open_one_breaker(fleet):
+    route = fleet.solo()
+    refused = fleet.open_breaker(route)
+
+    assert refused.error()["candor"]["targets"][0]["reason"] == "breaker"
+    assert all(is_refused(gateway, route) for gateway in fleet.gateways)
+    assert route.first.attempt_count() == BREAKER["consecutive"]
+
+
+def test_one_probe_in_flight_in_the_whole_fleet(fleet):
+    route = fleet.solo()
+    refused = fleet.open_breaker(route)
+    before = route.first.attempt_count()
+    route.first.always(delay_ms=1500)
+    time.sleep(refused.wait_ms() / 1000 + 0.2)
+
+    replies = in_parallel(24, lambda i: fleet.gateways[i % 3].chat(route.model))
+
+    assert sorted(reply.status for reply in replies) == [200] + [503] * 23
+    assert route.first.attempt_count() == before + 1
+
+
+def test_a_gateway_killed_with_the_probe_does_not_wedge_it(fleet):
+    route = fleet.solo()
+    refused = fleet.open_breaker(route)
+    time.sleep(refused.wait_ms() / 1000 + 0.2)
+    route.first.next(delay_ms=1900)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(lambda: pytest.raises(Exception, fleet.gateways[0].chat, route.model))
+        route.first.wait_for_attempts(BREAKER["consecutive"] + 1)
+        assert is_refused(fleet.gateways[1], route)
+        fleet.gateways[0].kill()
+        lost.result()
+
+    wait_until(lambda: fleet.gateways[1].chat(route.model).status == 200, "somebody may probe")
+
+
+def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet):
+    cooled, healthy = fleet.solo(), fleet.solo()
+    cooled.first.always(status=429, headers={"retry-after": "30"})
+    gateways = [fleet.new_gateway(fleet.both()) for _ in range(3)]
+    assert fleet.gateways[0].chat(cooled.model).status == 429
+    killed = iter([fleet.replicas[0]])
+
+    def call(i):
+        if i == 20:
+            next(killed).kill()
+        return gateways[i % 3].chat(healthy.model)
+
+    replies = in_parallel(8, lambda worker: [call(worker + 8 * i) for i in range(25)])
+
+    replies = [reply for some in replies for reply in some]
+    assert {reply.status for reply in replies} == {200}
+    assert {degraded(reply) for reply in replies} == {None}
+    assert all(is_refused(gateway, cooled) for gateway in gateways)
+
+
+def test_a_frozen_replica_is_left_within_one_ask(fleet):
+    route = fleet.solo()
+    gateways = [fleet.new_gateway(fleet.both()) for _ in range(4)]
+    assert {gateway.chat(route.model).status for gateway in gateways} == {200}
+    fleet.replicas[0].pause()
+    try:
+        replies = [gateway.chat(route.model) for gateway in gateways]
+    finally:
+        fleet.replicas[0].resume()
+
+    assert [reply.status for reply in replies] == [200] * 4
+    assert {degraded(reply) for reply in replies} == {None}
+
+
+@pytest.mark.parametrize("way", ["killed", "paused"])
+def test_without_redis_the_last_known_state_answers_and_heals(programs, servers, way):
+    redis = servers()
+    fleet = Fleet(programs, {"url": redis.url})
+    cooled, healthy, learned = fleet.solo(), fleet.solo(), fleet.solo()
+    cooled.first.always(status=429, headers={"retry-after": "60"})
+    assert fleet.gateways[0].chat(cooled.model).status == 429
+    assert is_refused(fleet.gateways[1], cooled)
+
+    redis.pause() if way == "paused" else redis.kill()
+    replies = in_parallel(12, lambda i: fleet.gateways[i % 3].chat(healthy.model))
+    assert {reply.status for reply in replies} == {200}
+    assert {degraded(reply) for reply in replies} == {STORE_AWAY}
+    reply = fleet.gateways[1].chat(cooled.model)
+    assert (reply.status, degraded(reply)) == (503, STORE_AWAY)
+    learned.first.always(status=429, headers={"retry-after": "60"})
+    assert fleet.gateways[0].chat(learned.model).status == 429
+    assert fleet.gateways[0].chat(learned.model).kind() == "no_provider_available"
+
+    redis.resume() if way == "paused" else servers(name="redis-again", port=redis.port)
+    wait_until(fleet.is_settled, "both replicas have the store again")
+    for route in (cooled, learned):
+        for gateway in fleet.gateways:
+            reply = gateway.chat(route.model)
+            assert (reply.kind(), degraded(reply)) == ("no_provider_available", None)
+    assert cooled.first.attempt_count() == learned.first.attempt_count() == 1
+
+
+def test_a_flushed_redis_is_filled_again(fleet, redis):
+    route = fleet.solo()
+    route.first.always(status=429, headers={"retry-after": "60"})
+    assert fleet.gateways[0].chat(route.model).status == 429
+
+    assert redis.command("FLUSHALL") == "OK"
+    assert is_refused(fleet.gateways[0], route)
+    assert is_refused(fleet.gateways[1], route)
+
+    newcomer = fleet.programs.ratelimitd(fleet.replica_config, "ratelimitd-new")
+    assert is_refused(fleet.new_gateway(newcomer.address), route)
+
+
+def test_every_key_expires(fleet, redis):
+    route = fleet.solo()
+    assert fleet.gateway.chat(route.model).status == 200
+    route.first.always(status=429, headers={"retry-after": "60"})
+    assert fleet.gateway.chat(route.model).status == 429
+
+    keys = redis.command("KEYS", "*").splitlines()
+    assert f"{{candor}}:provider:{route.first.name}" in keys
+    assert all(0 < int(redis.command("PTTL", key)) <= 2 * 3600 * 1000 for key in keys)
+
+
+def test_a_limit_holds_for_both_replicas_together(programs, redis):
+    fleet = Fleet(programs, {"url": redis.url}, limits={"requests_per_minute": 10})
+    route = fleet.solo()
+    replies = in_parallel(30, lambda i: fleet.gateways[i % 2].chat(route.model))
+    assert sum(reply.status == 200 for reply in replies) == 10
+    assert route.first.attempt_count() == 10
+
+
+SENTINEL = """port {port}
+sentinel monitor candor 127.0.0.1 {master} 1
+sentinel down-after-milliseconds candor 1000
+sentinel failover-timeout candor 5000
+sentinel parallel-syncs candor 1
+"""
+
+
+@pytest.mark.parametrize("way", ["killed", "paused"])
+def test_a_promoted_redis_goes_on_with_the_same_state(programs, servers, way):
+    master = servers("redis-master")
+    replica = servers("redis-replica", options={"replicaof": f"127.0.0.1 {master.port}"})
+    wait_until(lambda: "master_link_status:up" in replica.command("INFO", "replication"), "in sync")
+    port = free_port()
+    sentinel = servers(
+        "sentinel", port=port, sentinel=SENTINEL.format(port=port, master=master.port)
+    )
+    wait_until(lambda: "slaves=1" in sentinel.command("INFO", "sentinel"), "the replica is known")
+    store = {"sentinels": [sentinel.address], "sentinel_master": "candor"}
+    fleet = Fleet(programs, store)
+    cooled, healthy = fleet.solo(), fleet.solo()
+    cooled.first.always(status=429, headers={"retry-after": "120"})
+    assert fleet.gateways[0].chat(cooled.model).status == 429
+    assert is_refused(fleet.gateways[1], cooled)
+
+    master.pause() if way == "paused" else master.kill()
+    statuses = set()
+
+    def is_promoted():
+        statuses.update(gateway.chat(healthy.model).status for gateway in fleet.gateways)
+        return "role:master" in replica.command("INFO", "replication") and fleet.is_settled()
+
+    wait_until(is_promoted, "the replica is the master", deadline_s=40)
+    if way == "paused":
+        master.resume()
+    assert statuses == {200}
+    for gateway in fleet.gateways:
+        reply = gateway.chat(cooled.model)
+        assert (reply.kind(), degraded(reply)) == ("no_provider_available", None)
+    assert cooled.first.attempt_count() == 1
+
+
+def test_tls_and_password(programs, servers, tmp_path):
+    authority = tmp_path / "certificates.tls"
+    programs.fake_provider("certificates", tls=True)
+    redis = servers(tls=authority, options={"requirepass": "open-sesame"})
+    password = tmp_path / "password"
+    password.write_text("open-sesame\n")
+    store = {"url": redis.url, "ca_file": str(authority / "ca.pem")}
+    fleet = Fleet(programs, {**store, "password_file": str(password)})
+    route = fleet.solo()
+    route.first.always(status=429, headers={"retry-after": "20"})
+    assert fleet.gateways[0].chat(route.model).status == 429
+
+    reply = fleet.gateways[1].chat(route.model)
+
+    assert (reply.kind(), degraded(reply)) == ("no_provider_available", None)
+
+
+@pytest.mark.parametrize(
+    "wrong, why",
+    [
+        ({"password": "wrong"}, "WRONGPASS"),
+        ({"password": "open-sesame", "tls_server_name": "else.example"}, "certificate verify"),
+    ],
+)
+def test_a_store_that_cannot_be_trusted_is_not_used(programs, servers, tmp_path, wrong, why):
+    authority = tmp_path / "certificates.tls"
+    programs.fake_provider("certificates", tls=True)
+    redis = servers(tls=authority, options={"requirepass": "open-sesame"})
+    store = {"url": redis.url, "ca_file": str(authority / "ca.pem"), **wrong}
+    fleet = Fleet(programs, store, replicas=1)
+
+    reply = fleet.gateway.chat(fleet.solo().model)
+
+    assert (reply.status, degraded(reply)) == (200, STORE_AWAY)
+    assert why in fleet.replicas[0].log()
+    assert "open-sesame" not in fleet.replicas[0].log()
