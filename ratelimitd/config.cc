@@ -158,9 +158,10 @@ void ReadRedis(ConfigObject& object, RedisSettings& redis) {
   std::string url = "redis://127.0.0.1:6379/0";
   object.ReadString("url", url);
   if (!ParseRedisUrl(url, redis)) {
-    object.Complain("url",
-                    "must be like redis://host:6379/0, or rediss:// for TLS; the password has a key "
-                    "of its own, password or password_file");
+    object.Complain(
+        "url",
+        "must be like redis://host:6379/0, or rediss:// for TLS; the password has a key "
+        "of its own, password or password_file");
   }
   object.ReadString("username", redis.username);
   object.ReadSecret("password", redis.password);

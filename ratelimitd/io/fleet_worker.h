@@ -37,7 +37,7 @@ class FleetWorker {
   FleetRunner& runner_;
   const common::Clock& clock_;
   const OnRun on_run_;
-  MonotonicTime next_flush_;    // the thread's own, as next_refresh_
+  MonotonicTime next_flush_;  // the thread's own, as next_refresh_
   MonotonicTime next_refresh_;
 
   std::mutex mutex_;

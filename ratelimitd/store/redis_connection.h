@@ -32,8 +32,9 @@ class RedisConnection {
                                                                const Login& login,
                                                                const SocketDeadline& deadline);
 
-  // One command and its reply. Unavailable: the connection is of no use any more. FailedPrecondition:
-  // the server refused; the message is its own, for instance "NOSCRIPT No matching script".
+  // One command and its reply. Unavailable: the connection is of no use any more.
+  // FailedPrecondition: the server refused; the message is its own, for instance "NOSCRIPT No
+  // matching script".
   absl::StatusOr<RedisReply> Call(const std::vector<std::string_view>& words,
                                   const SocketDeadline& deadline);
 

@@ -6,7 +6,8 @@
 namespace ratelimitd {
 
 // KEYS: documents. ARGV: the version known of each, or "". Returns {seconds, microseconds, one item
-// per document}: 0 when it is missing, 1 when it still has that version, else its fields and values.
+// per document}: 0 when it is missing, 1 when it still has that version, else its fields and
+// values.
 inline constexpr std::string_view kLoadScript = R"lua(
 local now = redis.call('TIME')
 local out = {now[1], now[2]}

@@ -138,8 +138,8 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisStore::Connect() const {
   auto address = FindMaster(deadline);
   if (!address.ok()) return address.status();
   auto connection = RedisConnection::Open(
-      *address, settings_,
-      {settings_.username, settings_.password.Reveal(), settings_.database}, deadline);
+      *address, settings_, {settings_.username, settings_.password.Reveal(), settings_.database},
+      deadline);
   if (!connection.ok()) return connection.status();
   auto role = (*connection)->Call({"ROLE"}, deadline);
   if (!role.ok()) return role.status();
@@ -161,13 +161,13 @@ absl::StatusOr<RedisAddress> RedisStore::FindMaster(const SocketDeadline& deadli
     // One that hangs must leave time for the others.
     const auto share = kConnectTimeout / static_cast<int>(settings_.sentinels.size() + 1);
     const SocketDeadline own{clock_, std::min(deadline.at, clock_.Monotonic() + share)};
-    auto connection = RedisConnection::Open(
-        sentinel, settings_, {"", settings_.sentinel_password.Reveal(), 0}, own);
+    auto connection = RedisConnection::Open(sentinel, settings_,
+                                            {"", settings_.sentinel_password.Reveal(), 0}, own);
     absl::Status status = connection.status();
     if (status.ok()) {
-      auto reply = (*connection)
-                       ->Call({"SENTINEL", "get-master-addr-by-name", settings_.sentinel_master},
-                              own);
+      auto reply =
+          (*connection)
+              ->Call({"SENTINEL", "get-master-addr-by-name", settings_.sentinel_master}, own);
       const auto items = reply.ok() ? ItemsOf(**reply) : std::span<redisReply*>();
       if (items.size() == 2) {
         return RedisAddress{std::string(TextOf(*items[0])), std::string(TextOf(*items[1]))};

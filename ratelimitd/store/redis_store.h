@@ -1,5 +1,5 @@
-// The shared state in a Redis (6.2 or newer) or Valkey: one hash per document, one atomic script per
-// operation, the server's time as the clock.
+// The shared state in a Redis (6.2 or newer) or Valkey: one hash per document, one atomic script
+// per operation, the server's time as the clock.
 //
 // A thread of its own connects, asks the sentinels where the master is, and connects again after a
 // failure, at most once a second. Meanwhile every operation fails at once, and one that gets no

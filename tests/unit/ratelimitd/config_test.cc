@@ -58,6 +58,16 @@ TEST(ConfigTest, MistakesAreNamedWithTheirPlace) {
       {"out of range", "defaults: {breaker: {failure_rate: 2}}", "r.yaml:1:36"},
       {"no unit", "drain: 5", "r.yaml:1:8"},
       {"unknown store", "store: {kind: redisd}", "r.yaml:1:15"},
+      {"url of another store", "store: {kind: memory, url: 'redis://h'}", "only the redis store"},
+      {"path of the redis store", "store: {kind: redis, path: /x}", "only the sqlite store"},
+      {"url without scheme", "store: {kind: redis, url: 'localhost:6379'}", "redis://host:6379/0"},
+      {"url with a credential", "store: {kind: redis, url: 'redis://u:p@h'}", "password_file"},
+      {"url with a bad port", "store: {kind: redis, url: 'redis://h:66000'}", "redis://host"},
+      {"url with a bad database", "store: {kind: redis, url: 'redis://h/x'}", "redis://host"},
+      {"bad sentinel", "store: {kind: redis, sentinels: ['h:x']}", "sentinel-1:26379"},
+      {"braces in the prefix", "store: {kind: redis, prefix: '{a}'}", "without braces"},
+      {"username alone", "store: {kind: redis, username: u}", "needs a password"},
+      {"absent ca_file", "store: {kind: redis, ca_file: /nowhere.pem}", "readable PEM"},
       {"path of the memory store", "store: {kind: memory, path: /x}", "only the sqlite store"},
       {"maximum below", "defaults: {backoff: {initial: 5s, max: 1s}}", "must not be below"},
       {"provider without a name", "providers: [{breaker: {open: 1s}}]", "name"},
@@ -71,6 +81,22 @@ TEST(ConfigTest, MistakesAreNamedWithTheirPlace) {
     EXPECT_NE(config.status().message().find(c.want), absl::string_view::npos)
         << config.status().message();
   }
+}
+
+TEST(RatelimitdConfigTest, ReadsWhereTheRedisIs) {
+  const auto config = Parse(
+      "store: {kind: redis, url: 'rediss://[::1]:7000/3', username: u, password: p,"
+      " sentinels: [one, 'two:7001'], sentinel_master: m, prefix: x, timeout: 10ms}");
+  ASSERT_TRUE(config.ok()) << config.status();
+  const RedisSettings& redis = config->store.redis;
+  EXPECT_EQ(config->store.kind, StoreConfig::Kind::kRedis);
+  EXPECT_EQ(redis.address, (RedisAddress{"::1", "7000"}));
+  EXPECT_TRUE(redis.is_tls);
+  EXPECT_EQ(redis.database, 3);
+  EXPECT_EQ(redis.password.Reveal(), "p");
+  EXPECT_EQ(redis.sentinels, (std::vector<RedisAddress>{{"one", "26379"}, {"two", "7001"}}));
+  EXPECT_EQ(redis.timeout, milliseconds(10));
+  EXPECT_FALSE(Parse("store: {kind: redis, url: 'redis://h'}")->store.redis.is_tls);
 }
 
 TEST(ConfigTest, OnlySomeChangesNeedARestart) {
