@@ -7,8 +7,10 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "gateway/core/endpoint.h"
+#include "gateway/core/headers.h"
 #include "gateway/core/json_scan.h"
 #include "gateway/core/outcome.h"
 
@@ -19,6 +21,9 @@ struct RequestScan {
   size_t model_value_begin = 0;  // offsets of the JSON string, quotes included
   size_t model_value_end = 0;
   bool is_stream = false;
+  // Header fields of the client's that belong to its dialect as the body does (`anthropic-beta`):
+  // sent along when the request is relayed. Not from the body.
+  std::vector<HeaderField> passed_headers;
 };
 
 // Scans `body` for `endpoint`. Failure kBadRequest, with `param` naming the field where there is

@@ -146,6 +146,15 @@ Json ParamOf(const Failure& failure, const ReplyContext& context) {
   return param.is_string() ? ScrubStrings(param, context.secrets) : Json(nullptr);
 }
 
+// The provider's members in the place of ours; clients need those called `texts` to be texts.
+void KeepProviderWords(const Json& own, std::initializer_list<std::string_view> texts,
+                       Json& error) {
+  for (const auto& [name, value] : own.items()) {
+    const bool must_be_text = std::find(texts.begin(), texts.end(), name) != texts.end();
+    if (!must_be_text || value.is_string()) error[name] = value;
+  }
+}
+
 // The error object of the OpenAI dialect without `candor`. Clients need a text as `message` and
 // `type`, and all four fields to be there.
 Json RenderOpenAiError(const Failure& failure, const ReplyContext& context) {
@@ -160,11 +169,7 @@ Json RenderOpenAiError(const Failure& failure, const ReplyContext& context) {
                 {"type", word(failure.type, rule.type)},
                 {"param", ParamOf(failure, context)},
                 {"code", word(failure.code, rule.code)}};
-  if (own.is_null()) return error;
-  for (const auto& [name, value] : own.items()) {
-    const bool must_be_text = name == "message" || name == "type";
-    if (!must_be_text || value.is_string()) error[name] = value;
-  }
+  if (own.is_object()) KeepProviderWords(own, {"message", "type"}, error);
   return error;
 }
 
@@ -175,12 +180,12 @@ std::string Dump(const Json& json) {
 // {"type":"error","error":{...},"request_id":...}, from docs.anthropic.com/en/api/errors.
 Json RenderAnthropicEnvelope(const Failure& failure, const RetryAdvice& advice,
                              const ReplyContext& context) {
-  return {{"type", "error"},
-          {"error",
-           {{"type", RuleFor(failure.kind).anthropic_type},
-            {"message", MessageOf(failure, context)},
-            {"candor", RenderCandor(failure, advice, context)}}},
-          {"request_id", context.request_id}};
+  Json error = {{"type", RuleFor(failure.kind).anthropic_type},
+                {"message", MessageOf(failure, context)}};
+  const Json own = ProviderErrorObject(failure, context);
+  if (own.is_object()) KeepProviderWords(own, {"type", "message"}, error);
+  error["candor"] = RenderCandor(failure, advice, context);
+  return {{"type", "error"}, {"error", std::move(error)}, {"request_id", context.request_id}};
 }
 
 // "20s", "7m12s", "1.5s": the grammar of OpenAI's own hint, which clients parse.

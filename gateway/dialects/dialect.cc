@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "common/concat.h"
+#include "common/json_text.h"
 #include "gateway/core/ascii.h"
+#include "gateway/dialects/anthropic.h"
 #include "gateway/dialects/azure.h"
 #include "gateway/dialects/gemini.h"
 #include "gateway/dialects/openai.h"
@@ -13,11 +15,12 @@ namespace gateway {
 namespace {
 
 // The one explicit list. Dialects have no state, so they may be constants.
-std::array<const Dialect*, 3> AllDialects() {
+std::array<const Dialect*, 4> AllDialects() {
   static const OpenAiDialect openai;
   static const AzureDialect azure;
+  static const AnthropicDialect anthropic;
   static const GeminiDialect gemini;
-  return {&openai, &azure, &gemini};
+  return {&openai, &azure, &anthropic, &gemini};
 }
 
 }  // namespace
@@ -76,6 +79,24 @@ UpstreamRequest MakeRequest(const RequestHead& head, std::string body) {
   // The view must survive a move of the request, so the text may not live inside the object.
   if (request.rewritten.capacity() < 64) request.rewritten.reserve(64);
   request.body = {request.rewritten};
+  return request;
+}
+
+UpstreamRequest MakeRelay(const RequestHead& head, std::string_view model, const RequestScan& scan,
+                          std::string_view client_body) {
+  UpstreamRequest request;
+  if (scan.model == model) {
+    request.body = {client_body};
+  } else {
+    // The views must survive a move of the request, so the text may not live inside the object.
+    request.rewritten.reserve(64);
+    common::AppendJsonString(model, request.rewritten);
+    request.body = {client_body.substr(0, scan.model_value_begin), request.rewritten,
+                    client_body.substr(scan.model_value_end)};
+  }
+  size_t size = 0;
+  for (const std::string_view piece : request.body) size += piece.size();
+  request.head = RenderRequestHead(head, size);
   return request;
 }
 

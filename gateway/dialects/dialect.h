@@ -156,5 +156,8 @@ struct RequestHead {
 std::string RenderRequestHead(const RequestHead& head, size_t body_size);
 // A whole request around a body that was built here.
 UpstreamRequest MakeRequest(const RequestHead& head, std::string body);
+// The client's body with the target's name for the model in its place.
+UpstreamRequest MakeRelay(const RequestHead& head, std::string_view model, const RequestScan& scan,
+                          std::string_view client_body);
 
 }  // namespace gateway

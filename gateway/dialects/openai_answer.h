@@ -5,16 +5,9 @@
 #include <string_view>
 
 #include "gateway/core/endpoint.h"
+#include "gateway/dialects/answer_verdict.h"
 
 namespace gateway {
-
-enum class AnswerVerdict : uint8_t {
-  kAnswer,   // the model answered
-  kError,    // says that it failed: an error object, a failed status, `success: false`
-  kEmpty,    // the right shape around nothing
-  kNotJson,  // truncated, a page, no text at all
-  kForeign,  // JSON of another shape
-};
 
 // For kChatCompletions, kCompletions and kEmbeddings.
 //

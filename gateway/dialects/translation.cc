@@ -1,5 +1,6 @@
 #include "gateway/dialects/translation.h"
 
+#include "gateway/dialects/anthropic_messages.h"
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/openai_completions.h"
 #include "gateway/dialects/openai_responses.h"
@@ -10,6 +11,7 @@ const ClientDialect* FindClientDialect(Endpoint endpoint) {
   static const OpenAiChatClient chat;
   static const OpenAiCompletionsClient completions;
   static const OpenAiResponsesClient responses;
+  static const AnthropicMessagesClient messages;
   switch (endpoint) {
     case Endpoint::kChatCompletions:
       return &chat;
@@ -18,6 +20,7 @@ const ClientDialect* FindClientDialect(Endpoint endpoint) {
     case Endpoint::kResponses:
       return &responses;
     case Endpoint::kMessages:
+      return &messages;
     case Endpoint::kEmbeddings:
       return nullptr;
   }

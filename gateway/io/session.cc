@@ -31,6 +31,17 @@ std::optional<Endpoint> EndpointOf(std::string_view path) {
   return FindClientDialect(*endpoint) == nullptr ? std::nullopt : endpoint;
 }
 
+// What belongs to the Messages API beside the body.
+std::vector<HeaderField> AnthropicHeaders(const Headers& headers) {
+  std::vector<HeaderField> passed;
+  for (const HeaderField& field : headers.fields()) {
+    if (field.name == "anthropic-version" || field.name == "anthropic-beta") {
+      passed.push_back(field);
+    }
+  }
+  return passed;
+}
+
 bool IsModelsPath(std::string_view path) {
   return path == kModelsPath ||
          (path.starts_with(kModelsPath) && path.substr(kModelsPath.size()).starts_with('/'));
@@ -305,6 +316,9 @@ asio::awaitable<Session::Served> Session::RunExchange(Endpoint endpoint, Request
   ClientCall call;
   call.endpoint = endpoint;
   call.scan = std::move(scan);
+  if (endpoint == Endpoint::kMessages) {
+    call.scan.passed_headers = AnthropicHeaders(parser_->headers());
+  }
   call.body = parser_->body();
   call.request_id = request_id_;
   if (client_ != nullptr) call.client_name = client_->name;
