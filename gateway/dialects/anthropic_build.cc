@@ -33,7 +33,13 @@ Json Base64Source(const Part& part) {
 
 Json UrlSource(const Part& part) { return {{"type", "url"}, {"url", part.url}}; }
 
-Json WithoutArguments() { return Json::object(); }
+// Anthropic has no description beside the schema; the format's name is only a label.
+Json SchemaOf(const OutputFormat& format) {
+  Json schema = format.schema;
+  const bool has_own = !schema.is_object() || schema.contains("description");
+  if (!format.description.empty() && !has_own) schema["description"] = format.description;
+  return schema;
+}
 
 class Builder {
  public:
@@ -87,6 +93,7 @@ class Builder {
     if (!c.logit_bias.is_null()) Refuse(Field::kLogitBias);
     // Anthropic has no JSON without a schema.
     if (c.format.kind == OutputFormat::Kind::kJsonObject) Refuse(Field::kOutputFormat);
+    if (!IsKnownEffort(c.reasoning.effort)) Refuse(Field::kReasoning);
     if (c.temperature.value_or(0) > kMostTemperature && !failure_) {
       failure_ = RefuseAt("temperature",
                           "'temperature' must be between 0 and 1 for the provider of this model.");
@@ -122,46 +129,47 @@ class Builder {
   }
 
   void AddUser(size_t index) {
-    BeginTurn("user");
-    for (const Part& part : conversation_.messages[index].parts) {
-      AddContent(part, index, content_);
-    }
+    Json blocks = Json::array();
+    for (const Part& part : conversation_.messages[index].parts) AddContent(part, index, blocks);
+    AddToTurn("user", blocks, content_);
   }
 
   void AddAssistant(size_t index) {
-    BeginTurn("assistant");
+    Json blocks = Json::array();
     for (const Part& part : conversation_.messages[index].parts) {
       switch (part.kind) {
         case Part::Kind::kReasoning:
-          AddReasoning(part);
+          AddReasoning(part, blocks);
           break;
         case Part::Kind::kToolCall:
-          AddToolCall(part, index);
+          AddToolCall(part, index, blocks);
           break;
         default:
-          AddContent(part, index, content_);
+          AddContent(part, index, blocks);
       }
     }
+    AddToTurn("assistant", blocks, content_);
   }
 
-  // The results of a turn stand before all else in it.
   void AddToolResults(size_t index) {
-    BeginTurn("user");
+    Json blocks = Json::array();
     for (const Part& part : conversation_.messages[index].parts) {
       Json block = {{"type", "tool_result"}, {"tool_use_id", AnthropicToolId(part.id)}};
       Json content = Json::array();
       for (const Part& inner : part.content) AddContent(inner, index, content);
       if (!content.empty()) block["content"] = std::move(content);
       if (part.is_error) block["is_error"] = true;
-      results_.push_back(std::move(block));
+      blocks.push_back(std::move(block));
     }
+    AddToTurn("user", blocks, results_);
   }
 
-  // Messages of one role in a row are one turn.
-  void BeginTurn(std::string_view role) {
-    if (role == role_) return;
-    FlushTurn();
+  // Messages of one role in a row are one turn, whose results stand before all else in it.
+  void AddToTurn(std::string_view role, Json& blocks, Json& place) {
+    if (blocks.empty()) return;
+    if (role != role_) FlushTurn();
     role_ = role;
+    for (Json& block : blocks) place.push_back(std::move(block));
   }
 
   void FlushTurn() {
@@ -192,7 +200,9 @@ class Builder {
   }
 
   void AddImage(const Part& part, size_t index, Json& blocks) {
-    if (role_ == "assistant") return RefuseMessage(index, "holds an image of the assistant's");
+    if (conversation_.messages[index].role == Role::kAssistant) {
+      return RefuseMessage(index, "holds an image of the assistant's");
+    }
     if (!part.detail.empty() && part.detail != "auto") Drop("detail");
     blocks.push_back(
         {{"type", "image"}, {"source", part.data.empty() ? UrlSource(part) : Base64Source(part)}});
@@ -218,26 +228,26 @@ class Builder {
   }
 
   // Without its signature Anthropic would refuse it.
-  void AddReasoning(const Part& part) {
+  void AddReasoning(const Part& part, Json& blocks) {
     if (part.signature.empty()) return Drop("reasoning");
     if (part.is_redacted) {
-      content_.push_back({{"type", "redacted_thinking"}, {"data", part.signature}});
+      blocks.push_back({{"type", "redacted_thinking"}, {"data", part.signature}});
     } else {
-      content_.push_back(
+      blocks.push_back(
           {{"type", "thinking"}, {"thinking", part.text}, {"signature", part.signature}});
     }
   }
 
-  void AddToolCall(const Part& part, size_t index) {
-    Json input = part.text.empty() ? WithoutArguments()
+  void AddToolCall(const Part& part, size_t index, Json& blocks) {
+    Json input = part.text.empty() ? Json::object()
                                    : Json::parse(part.text, nullptr, /*allow_exceptions=*/false);
     if (!input.is_object()) {
       return RefuseMessage(index, "holds a tool call whose arguments are no JSON object");
     }
-    content_.push_back({{"type", "tool_use"},
-                        {"id", AnthropicToolId(part.id)},
-                        {"name", part.name},
-                        {"input", std::move(input)}});
+    blocks.push_back({{"type", "tool_use"},
+                      {"id", AnthropicToolId(part.id)},
+                      {"name", part.name},
+                      {"input", std::move(input)}});
   }
 
   // --- Tools ---
@@ -282,7 +292,7 @@ class Builder {
     Json config = Json::object();
     if (!thinking_.effort.empty()) config["effort"] = thinking_.effort;
     if (conversation_.format.kind == OutputFormat::Kind::kJsonSchema) {
-      config["format"] = {{"type", "json_schema"}, {"schema", conversation_.format.schema}};
+      config["format"] = {{"type", "json_schema"}, {"schema", SchemaOf(conversation_.format)}};
     }
     if (!config.empty()) body_["output_config"] = std::move(config);
   }

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <utility>
 
@@ -15,10 +17,11 @@ using Findings = RequestReader::Findings;
 
 constexpr std::string_view kOnlyAnthropic = "is something that only Anthropic's own API has";
 
-Part TextPart(std::string text) {
-  Part part;
-  part.text = std::move(text);
-  return part;
+// An empty text says nothing, and some providers take none.
+void AddText(std::string text, std::vector<Part>& parts) {
+  if (text.empty()) return;
+  parts.emplace_back();
+  parts.back().text = std::move(text);
 }
 
 // Reads the blocks of one message, or of what stands inside one.
@@ -32,7 +35,7 @@ class BlockParser {
     const Json* content = reader.Any(name);
     if (content == nullptr) return;
     if (content->is_string()) {
-      parts.push_back(TextPart(content->get<std::string>()));
+      AddText(content->get<std::string>(), parts);
     } else if (content->is_array()) {
       for (size_t i = 0; i < content->size() && !reader.has_failed(); ++i) {
         ParseBlock((*content)[i], reader.PathOf(name, i), parts);
@@ -48,7 +51,7 @@ class BlockParser {
     const std::string type = reader.NeededText("type");
     reader.Drop("cache_control");
     if (type == "text") {
-      parts.push_back(TextPart(reader.NeededText("text")));
+      AddText(reader.NeededText("text"), parts);
       reader.Drop("citations");
     } else if (type == "image") {
       ParseImage(reader, parts);
@@ -90,6 +93,7 @@ class BlockParser {
     if (type == "base64") {
       part.media_type = fields.NeededText("media_type");
       part.data = fields.NeededText("data");
+      if (part.data.empty()) fields.Fail("data", "must not be empty");
     } else {
       fields.Fail("type", "cannot be translated: only base64 and url can");
     }
@@ -116,10 +120,10 @@ class BlockParser {
     const std::string type = fields.NeededText("type");
     if (type == "text") {
       fields.Ignore("media_type");
-      if (!title.empty()) parts.push_back(TextPart(title));
-      parts.push_back(TextPart(fields.NeededText("data")));
+      AddText(title, parts);
+      AddText(fields.NeededText("data"), parts);
     } else if (type == "content") {
-      if (!title.empty()) parts.push_back(TextPart(title));
+      AddText(title, parts);
       ParseContent(fields, "content", parts);
     } else {
       Part part;
@@ -129,6 +133,9 @@ class BlockParser {
         part.url = fields.NeededText("url");
       } else {
         ParseBase64(fields, type, part);
+        if (part.media_type != "application/pdf") {
+          fields.Fail("media_type", "must be application/pdf");
+        }
       }
       parts.push_back(std::move(part));
     }
@@ -189,6 +196,7 @@ class RequestParser {
   explicit RequestParser(const Json& json) : reader_(json, "", findings_) {}
 
   std::variant<Conversation, Failure> Parse() {
+    conversation_.endpoint = Endpoint::kMessages;
     reader_.Ignore("model");
     reader_.Ignore("stream");
     ParseSystem();
@@ -357,6 +365,10 @@ class RequestParser {
     if (value == nullptr) return;
     RequestReader fields(*value, "output_config", findings_);
     if (const auto effort = fields.Text("effort")) {
+      constexpr std::array kEfforts = {"low", "medium", "high", "xhigh", "max"};
+      if (std::find(kEfforts.begin(), kEfforts.end(), *effort) == kEfforts.end()) {
+        fields.Fail("effort", "must be low, medium, high, xhigh or max");
+      }
       // Elsewhere there is nothing above "xhigh".
       conversation_.reasoning.effort = *effort == "max" ? "xhigh" : *effort;
     }

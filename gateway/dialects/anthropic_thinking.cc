@@ -146,6 +146,10 @@ class Decision {
 
 }  // namespace
 
+bool IsKnownEffort(std::string_view effort) {
+  return effort.empty() || effort == "none" || FindEffort(effort) != nullptr;
+}
+
 AnthropicThinking DecideAnthropicThinking(std::string_view model,
                                           const Conversation& conversation) {
   return Decision(model, conversation).Take();

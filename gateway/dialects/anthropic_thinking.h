@@ -33,6 +33,9 @@ struct AnthropicThinking {
   bool IsOn() const { return config.is_object() && config["type"] != "disabled"; }
 };
 
+// Whether `effort` is in the table above; true for an empty one.
+bool IsKnownEffort(std::string_view effort);
+
 // Without a limit by the client, `max_tokens`, which Anthropic requires, is 16384 (Claude 3 and
 // older: 4096), and with a budget 4096 more than that.
 AnthropicThinking DecideAnthropicThinking(std::string_view model, const Conversation& conversation);

@@ -255,6 +255,23 @@ TEST(RenderFailureTest, MessagesClientsGetTheirOwnEnvelope) {
   EXPECT_EQ(body["error"]["candor"]["kind"], "overloaded");
 }
 
+TEST(RenderFailureTest, MessagesClientsSeeAnthropicsOwnWords) {
+  Failure failure = MakeFailure(FailureKind::kRateLimited, 429);
+  failure.error_object =
+      R"({"type":"rate_limit_error","message":"Extra usage is required","details":{"a":1}})";
+  const json error =
+      json::parse(RenderFailure(failure, Endpoint::kMessages, MakeContext()).body)["error"];
+  EXPECT_EQ(error["type"], "rate_limit_error");
+  EXPECT_EQ(error["message"], "Extra usage is required");
+  EXPECT_EQ(error["details"], json({{"a", 1}}));
+  EXPECT_EQ(error["candor"]["kind"], "rate_limited");
+  failure.error_object = R"({"type":null,"message":{"text":"x"}})";
+  const json odd =
+      json::parse(RenderFailure(failure, Endpoint::kMessages, MakeContext()).body)["error"];
+  EXPECT_EQ(odd["type"], "rate_limit_error");
+  EXPECT_EQ(odd["message"], "no luck");
+}
+
 struct HintCase {
   milliseconds wait;
   std::string hint;

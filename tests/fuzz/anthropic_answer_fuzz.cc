@@ -1,0 +1,98 @@
+// A message, relayed and translated: however a stream is cut, the client gets the same; one that is
+// not complete never shows the marker of success; a whole message that is accepted is never empty.
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "gateway/dialects/anthropic.h"
+#include "gateway/dialects/anthropic_messages.h"
+#include "gateway/dialects/openai_chat.h"
+#include "gateway/dialects/translated_stream.h"
+#include "tests/fuzz/fuzz_input.h"
+
+namespace {
+
+using candor_test::Require;
+
+struct Result {
+  std::string client_bytes;
+  bool is_committed = false;
+  bool is_complete = false;
+  std::optional<gateway::FailureKind> failure;
+  int64_t tokens = 0;
+  bool operator==(const Result&) const = default;
+};
+
+void Add(const gateway::StreamStep& step, Result& result) {
+  Require(!step.failure || !step.is_complete);
+  Require(step.client_bytes.empty() || step.is_committed);
+  result.client_bytes += step.client_bytes;
+  result.is_committed |= step.is_committed;
+  result.is_complete |= step.is_complete;
+  if (step.failure) result.failure = step.failure->kind;
+}
+
+Result ReadStream(gateway::StreamReader& stream, const std::vector<std::string_view>& pieces) {
+  Result result;
+  for (const std::string_view piece : pieces) {
+    if (!result.is_complete && !result.failure) Add(stream.Feed(piece), result);
+  }
+  if (!result.is_complete && !result.failure) Add(stream.Finish(), result);
+  Require(result.is_complete != result.failure.has_value());
+  result.tokens = stream.TokensUsed();
+  return result;
+}
+
+Result Relayed(const std::vector<std::string_view>& pieces) {
+  const auto stream = gateway::AnthropicDialect().NewRelayedStream(gateway::Endpoint::kMessages);
+  return ReadStream(*stream, pieces);
+}
+
+Result Translated(const gateway::ClientDialect& client,
+                  const std::vector<std::string_view>& pieces) {
+  const gateway::Conversation conversation;
+  gateway::TranslatedStream stream(std::make_unique<gateway::AnthropicDeltaParser>(),
+                                   client.NewStreamRenderer({conversation, "1", 1}));
+  return ReadStream(stream, pieces);
+}
+
+void CheckWhole(std::string_view body) {
+  const gateway::AnthropicDialect dialect;
+  Require(dialect.TokensUsed(gateway::Endpoint::kMessages, body) >= 0);
+  const auto read = dialect.ReadAnswer({200, gateway::Headers(), body, common::WallTime()});
+  const auto* answer = std::get_if<gateway::Answer>(&read);
+  if (answer == nullptr) return;
+  Require(!gateway::IsEmpty(*answer));
+  const gateway::Conversation conversation;
+  const std::string rendered =
+      gateway::AnthropicMessagesClient().RenderAnswer(*answer, {conversation, "1", 1});
+  // What has no place in the neutral answer is lost once, and nothing more later.
+  const auto again = dialect.ReadAnswer({200, gateway::Headers(), rendered, common::WallTime()});
+  if (const auto* second = std::get_if<gateway::Answer>(&again)) {
+    Require(gateway::AnthropicMessagesClient().RenderAnswer(*second, {conversation, "1", 1}) ==
+            rendered);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto input = candor_test::TakeInput(data, size);
+  CheckWhole(input.text);
+  const size_t cut = candor_test::CutAt(input);
+  const std::vector<std::string_view> whole = {input.text};
+  const std::vector<std::string_view> pieces = {input.text.substr(0, cut), input.text.substr(cut)};
+  Require(Relayed(whole) == Relayed(pieces));
+  const gateway::OpenAiChatClient chat;
+  const Result translated = Translated(chat, whole);
+  Require(translated == Translated(chat, pieces));
+  Require(translated.client_bytes.ends_with("data: [DONE]\n\n") == translated.is_complete);
+  const gateway::AnthropicMessagesClient messages;
+  const Result same = Translated(messages, whole);
+  Require(same == Translated(messages, pieces));
+  Require(same.client_bytes.ends_with("{\"type\":\"message_stop\"}\n\n") == same.is_complete);
+  return 0;
+}
