@@ -139,6 +139,8 @@ def _responses_item(item):
         return [("assistant", "call", item["call_id"], item["name"], arguments)]
     if item.get("type") == "function_call_output":
         return [("tool", "result", item["call_id"], _texts(item["output"]))]
+    if item.get("type") == "reasoning":
+        return []
     content = item["content"]
     parts = [{"type": "input_text", "text": content}] if isinstance(content, str) else content
     return [
