@@ -109,7 +109,7 @@ def start_gateway(arguments, adapter, setup):
 def grade_pair(arguments, adapter, provider, pair):
     trials = [t for t in trials_of(*pair) if not arguments.only or arguments.only in t.id]
     with tempfile.TemporaryDirectory(prefix="conformance-") as directory:
-        setup = Setup(provider.address, pair[1], len(trials) + 1, pathlib.Path(directory))
+        setup = Setup(provider.address, pair[1], trials, pathlib.Path(directory))
         gateway = start_gateway(arguments, adapter, setup)
         try:
             runner = Runner(gateway, provider)

@@ -149,9 +149,10 @@ def _no_success(trial, reply, heard):
 
 
 def _is_providers_own(mark, case):
-    """The provider finished its answer before the connection broke."""
-    is_finish = mark.startswith(("finish_reason", "stop_reason"))
-    return is_finish and "finish" in (case.steps or []) and "error" not in case.steps
+    """The provider finished its answer, and only then failed."""
+    steps = case.steps or []
+    before_error = steps[: steps.index("error")] if "error" in steps else steps
+    return mark.startswith(("finish_reason", "stop_reason")) and "finish" in before_error
 
 
 # P2

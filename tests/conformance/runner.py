@@ -25,31 +25,27 @@ class Runner:
     def __init__(self, gateway, provider):
         self._gateway = gateway
         self._provider = provider
-        self._number = 0
 
     def run(self, trial):
-        """The Result of one trial. Each takes the gateway's next model."""
-        number = self._number
-        self._number += 1
+        """The Result of one trial."""
         if trial.case.needs_timeout and self._gateway.waits_for_provider_s is None:
             return Result(trial, None)
         self._provider.case = trial.case
         try:
-            reply = self._ask(trial, number)
+            reply = self._ask(trial)
         finally:
             self._provider.case = None
         assert not self._provider.trouble, self._provider.trouble
         verdict = grade.judge(trial, reply)
         if trial.case.is_retried and verdict.is_kept():
-            verdict = self._retry(trial, number, grade.longest_told_wait_s(reply), verdict)
+            verdict = self._retry(trial, grade.longest_told_wait_s(reply), verdict)
         return Result(trial, verdict)
 
     def check_reachable(self, client_api):
         """Raises CannotGrade when a healthy provider's answer does not come through."""
         asked_before = self._provider.asked.count
-        number, self._number = self._number, self._number + 1
         api = client_apis.APIS[client_api]
-        reply = self._post(api, api.path, api.request(self._gateway.model(number), False), number)
+        reply = self._post(api, api.path, api.request(self._gateway.model(None), False), None)
         where = f"POST {self._gateway.base_url}{api.path}"
         if reply.status is None:
             raise CannotGrade(f"{where}: {reply.trouble or 'no answer'}. Is the gateway running?")
@@ -66,26 +62,26 @@ class Runner:
                 f"It said: {reply.text()[:500]}"
             )
 
-    def _retry(self, trial, number, wait_s, verdict):
+    def _retry(self, trial, wait_s, verdict):
         """The verdict once the told wait is over and the provider is well again."""
         time.sleep(wait_s)
-        reply = self._ask(trial, number)
+        reply = self._ask(trial)
         if reply.status == 200:
             return verdict
         why = f"after the told wait of {wait_s:g} s the next attempt got {reply.status}"
         return grade.Verdict({**verdict.reasons, "P3": why}, verdict.seen)
 
-    def _ask(self, trial, number):
+    def _ask(self, trial):
         api = client_apis.APIS[trial.client_api]
         mistake = trial.case.request or {}
-        body = mistake.get("body", api.request(self._gateway.model(number), trial.is_stream))
+        body = mistake.get("body", api.request(self._gateway.model(trial), trial.is_stream))
         deadline_s = DEADLINE_S
         if trial.case.needs_timeout:
             deadline_s = self._gateway.waits_for_provider_s + SLACK_S
-        return self._post(api, mistake.get("path", api.path), body, number, deadline_s)
+        return self._post(api, mistake.get("path", api.path), body, trial, deadline_s)
 
-    def _post(self, api, path, body, number, deadline_s=DEADLINE_S):
+    def _post(self, api, path, body, trial, deadline_s=DEADLINE_S):
         payload = body if isinstance(body, str) else json.dumps(body)
-        own = self._gateway.headers(number)
+        own = self._gateway.headers(trial)
         headers = {"content-type": "application/json", **api.headers(), **own}
         return raw_client.post(self._gateway.base_url, path, payload.encode(), headers, deadline_s)

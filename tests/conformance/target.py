@@ -15,7 +15,7 @@ class CannotGrade(Exception):
 class Setup:
     provider_address: str
     provider_api: str
-    trials: int
+    trials: list  # of cases.Trial
     directory: pathlib.Path
 
 
@@ -27,10 +27,10 @@ class Gateway:
     def __init__(self, base_url):
         self.base_url = base_url
 
-    def model(self, _number):
+    def model(self, _trial):
         return "conformance"
 
-    def headers(self, _number):
+    def headers(self, _trial):
         return {}
 
     def stop(self):
@@ -46,10 +46,10 @@ class GivenGateway(Gateway):
         self._headers = headers
         self.waits_for_provider_s = waits_for_provider_s
 
-    def model(self, _number):
+    def model(self, _trial):
         return self._model
 
-    def headers(self, _number):
+    def headers(self, _trial):
         return self._headers
 
 

@@ -9,7 +9,8 @@ from support import programs, stack
 from ..target import CannotGrade, Gateway
 
 PAIRS = [(client, on) for client in ("chat", "responses") for on in ("openai", "gemini")]
-TIMEOUTS = {"connect": "2s", "first_byte": "1s", "idle": "1s", "total": "10s"}
+TIMEOUTS = {"connect": "5s", "first_byte": "10s", "idle": "10s", "total": "20s"}
+SHORT_TIMEOUTS = {**TIMEOUTS, "first_byte": "1s", "idle": "1s"}  # where the provider is silent
 
 
 def start(setup):
@@ -37,26 +38,30 @@ class Candor(Gateway):
         gateway = self._programs.gateway(config)
         super().__init__(gateway.url(""))
 
-    def model(self, number):
-        return f"model-{number}"
+    def model(self, trial):
+        return _name(trial)
 
     def stop(self):
         self._programs.stop_all()
 
 
+def _name(trial):
+    return trial.id if trial else "healthy"
+
+
 def _routes(setup):
+    path = "/v1" if setup.provider_api == "openai" else ""
     providers, models = [], []
-    for number in range(setup.trials):
-        path = "/v1" if setup.provider_api == "openai" else ""
+    for trial in [None, *setup.trials]:
+        name = _name(trial)
         providers.append(
             {
-                "name": f"provider-{number}",
+                "name": name,
                 "dialect": setup.provider_api,
-                "base_url": f"http://{setup.provider_address}/provider-{number}{path}",
+                "base_url": f"http://{setup.provider_address}/{name}{path}",
                 "api_key": "not-a-secret",
-                "timeouts": TIMEOUTS,
+                "timeouts": SHORT_TIMEOUTS if trial and trial.case.needs_timeout else TIMEOUTS,
             }
         )
-        target = {"provider": f"provider-{number}", "model": "conformance"}
-        models.append({"name": f"model-{number}", "targets": [target]})
+        models.append({"name": name, "targets": [{"provider": name, "model": "conformance"}]})
     return {"providers": providers, "models": models}

@@ -12,5 +12,5 @@ def start(setup):
 
 
 class Nothing(Gateway):
-    def headers(self, _number):
+    def headers(self, _trial):
         return {"x-api-key": "not-a-secret"}

@@ -66,9 +66,9 @@ class Portkey(Gateway):
         except OSError:
             return None
 
-    def headers(self, number):
+    def headers(self, _trial):
         name, path = PROVIDERS[self._setup.provider_api]
-        host = f"http://{self._setup.provider_address}/provider-{number}{path}"
+        host = f"http://{self._setup.provider_address}{path}"
         return {
             "authorization": "Bearer not-a-secret",
             "x-portkey-provider": name,
