@@ -13,9 +13,9 @@ from support.programs import REPOSITORY, gateway_binary, ratelimitd_binary
 
 OLDEST_KUBERNETES = "1.30"
 CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}  # the Prometheus operator's
-BINARIES = {"gateway.yaml": gateway_binary(), "ratelimitd.yaml": ratelimitd_binary()}
+BINARIES = {"gateway": gateway_binary(), "ratelimitd": ratelimitd_binary()}
 # Named in the README for the operator to create: no manifest holds a secret.
-OPERATORS_SECRETS = {"provider-keys"}
+OPERATORS_SECRETS = {"provider-keys": "/run/secrets/candor", "redis": "/run/secrets/redis"}
 
 every_kustomization = pytest.mark.parametrize("directory", kustomizations())
 
@@ -62,12 +62,12 @@ def test_volumes_and_accounts_refer_to_what_exists(directory):
             if "configMap" in volume:
                 assert manifests.one("ConfigMap", volume["configMap"]["name"]), volume
             if "secret" in volume:
-                assert volume["secret"]["secretName"] in OPERATORS_SECRETS, volume
+                path = OPERATORS_SECRETS[volume["secret"]["secretName"]]
+                mounts = [m for c in spec["containers"] for m in c["volumeMounts"]]
+                assert path in [m["mountPath"] for m in mounts if m["name"] == volume["name"]]
         for container in spec["containers"]:
-            for variable in container.get("env", []):
-                source = variable.get("valueFrom", {}).get("secretKeyRef")
-                assert source is None or source["name"] in OPERATORS_SECRETS, variable
             assert "envFrom" not in container
+            assert all("value" in variable for variable in container.get("env", []))
 
 
 @every_kustomization
@@ -81,14 +81,15 @@ def test_files_that_the_configuration_names_are_mounted(directory):
             assert path.rsplit("/", 1)[0] in mounts, f"{path} of {named(workload)}"
 
 
-def test_secrets_are_created_by_the_readme():
-    readme = (DEPLOY / "README.md").read_text()
-    keys = re.findall(r"/run/secrets/candor/(\S+)", config_of("base", gateway_of("base")))
-    assert keys
-    for name in OPERATORS_SECRETS:
-        assert f"create secret generic {name}" in readme
-    for key in keys:
-        assert re.search(rf"--from-(file|literal)={key}=", readme), key
+@every_kustomization
+def test_secrets_are_created_by_the_readme(directory):
+    readme = re.sub(r"\\\n *", "", (DEPLOY / "README.md").read_text())
+    manifests = build(directory)
+    for secret, path in OPERATORS_SECRETS.items():
+        (command,) = re.findall(rf"create secret generic {secret} .*", readme)
+        for workload in manifests.workloads():
+            for key in re.findall(rf"{path}/([\w.-]+)", config_of(directory, workload)):
+                assert f"--from-literal={key}=" in command
 
 
 @every_kustomization
@@ -224,26 +225,24 @@ def test_policies_let_through_what_is_needed_and_nothing_else(directory):
 @every_kustomization
 def test_the_programs_take_their_configuration(directory, tmp_path):
     """Mounted secrets are looked for where the test has put them."""
-    secrets = tmp_path / "secrets"
-    secrets.mkdir()
-    seen = set()
-    for config_map in build(directory).of_kind("ConfigMap"):
-        for name, text in config_map["data"].items():
-            if name not in BINARIES:
-                continue
-            seen.add(name)
-            for secret in re.findall(r"/run/secrets/candor/([\w.-]+)", text):
-                (secrets / secret).write_text("not-a-key")
-            path = tmp_path / name
-            path.write_text(text.replace("/run/secrets/candor", str(secrets)))
-            done = subprocess.run(
-                [BINARIES[name], "--check", "--config", path],
-                capture_output=True,
-                text=True,
-                timeout=30,
-            )
-            assert done.returncode == 0, done.stderr
-    assert seen == set(BINARIES)
+    workloads = build(directory).workloads()
+    assert {w["metadata"]["name"] for w in workloads} == set(BINARIES)
+    for workload in workloads:
+        name = workload["metadata"]["name"]
+        text = config_of(directory, workload)
+        for secret in re.findall(r"/run/secrets/[\w./-]+", text):
+            (tmp_path / secret[1:]).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / secret[1:]).write_text("not-a-key")
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text.replace("/run/secrets", f"{tmp_path}/run/secrets"))
+        done = subprocess.run(
+            [BINARIES[name], "--check", "--config", path],
+            env=variables(workload),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @every_kustomization
@@ -286,8 +285,11 @@ def ratelimitd_target(directory):
     gateway = gateway_of(directory)
     text = yaml.safe_load(config_of(directory, gateway))["ratelimitd"]["target"]
     variable, default = re.fullmatch(r"\$\{(\w+):-(.*)\}", text).groups()
-    env = {v["name"]: v.get("value") for v in pod(gateway)["containers"][0].get("env", [])}
-    return env.get(variable, default)
+    return variables(gateway).get(variable, default)
+
+
+def variables(workload):
+    return {v["name"]: v["value"] for v in pod(workload)["containers"][0].get("env", [])}
 
 
 def callers(manifests, workload, port):
