@@ -6,10 +6,10 @@ import pytest
 
 from support.asked import read_asked
 from support.clients import CLIENTS
-from support.stack import PROVIDER_DIALECTS, SERVED_CLIENTS
+from support.stack import PROVIDER_DIALECTS
 
 PAIR = {"routes": 150, "doubles": False}
-TALKERS = [name for name in ("chat_completions", "responses", "messages") if name in SERVED_CLIENTS]
+TALKERS = ("chat_completions", "responses", "messages")
 PAIRS = [(client, dialect) for client in TALKERS for dialect in PROVIDER_DIALECTS]
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 DATA_URL = f"data:image/png;base64,{PNG}"

@@ -11,8 +11,7 @@ from support.programs import FakeProvider, Gateway, Ratelimitd
 TIMEOUTS = {"connect": "1s", "first_byte": "2s", "idle": "2s", "total": "10s"}
 API_VERSION = "2024-10-21"
 # "compatible" is a server of OpenAI's dialect that has no Responses API.
-PROVIDER_DIALECTS = ("openai", "azure", "compatible", "gemini")
-SERVED_CLIENTS = ("chat_completions", "completions", "responses", "embeddings")
+PROVIDER_DIALECTS = ("openai", "azure", "compatible", "anthropic", "gemini")
 KEY_PREFIXES = {"openai": "sk-", "compatible": "gsk_", "anthropic": "sk-ant-", "gemini": "AIza-"}
 
 
