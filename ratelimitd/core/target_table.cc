@@ -109,7 +109,10 @@ bool TargetTable::MakeRoom(MonotonicTime now) {
   for (int i = 0; i < kRoomTries && targets_by_id_.size() >= settings_.max_targets; ++i) {
     if (by_use_.empty()) return false;
     Entry& oldest = *by_use_.front();
-    if (oldest.health.IsIdle(*oldest.provider.settings, now)) {
+    // A probe of the provider comes back under the name of one of its targets.
+    const bool may_go = oldest.provider.health.probes_out() == 0 &&
+                        oldest.health.IsIdle(*oldest.provider.settings, now);
+    if (may_go) {
       Forget(oldest);
       ++evicted_;
     } else {

@@ -314,6 +314,17 @@ TEST(TargetTableTest, SettingsOfAProviderOverrideAndMayChange) {
   EXPECT_EQ(fleet.Ask({kFirst}).granted_index, -1);
 }
 
+TEST(TargetTableTest, ProbeOfAProviderIsFreedThoughItsTargetWasTheOldest) {
+  Fleet fleet({.max_targets = 2});
+  fleet.Attempt(OutcomeKind::kAuthFailed);
+  fleet.Wait(1h);
+  const Verdict probe = fleet.Ask();
+  ASSERT_EQ(probe.decisions[0].decision, Decision::kAdmitProbe);
+  for (const char* model : {"a", "b", "c", "d"}) fleet.Ask({{"azure", model}});
+  fleet.Report(probe, OutcomeKind::kCancelled);
+  EXPECT_EQ(fleet.Ask().decisions[0].decision, Decision::kAdmitProbe);
+}
+
 TEST(TargetTableTest, TableFullOfFactsAdmitsNewTargetsWithoutRememberingThem) {
   Fleet fleet({.max_targets = 4});
   for (const char* model : {"a", "b", "c", "d"})
