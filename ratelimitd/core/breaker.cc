@@ -255,6 +255,10 @@ void Breaker::Open(const BreakerSettings& settings, MonotonicTime at, double cha
   stamp_ = {++order, at};
   until_ = at + Jitter(length, 0.75, 1.25, chance);
   cause_ = std::move(cause);
+  ForgetCalls();
+}
+
+void Breaker::ForgetCalls() {
   window_.Clear();
   probes_.clear();
   lumps_.clear();
@@ -297,6 +301,7 @@ bool Breaker::OpenUntil(MonotonicTime until, MonotonicTime now, Cause cause, Ord
   until_ = until;
   cause_ = std::move(cause);
   trips_ = std::max(trips_, 1);
+  ForgetCalls();
   return true;
 }
 

@@ -139,6 +139,8 @@ class Breaker {
 
   void Open(const BreakerSettings& settings, MonotonicTime at, double chance, Cause cause,
             Order& order);
+  // Whatever was counted belongs to the generation that ends.
+  void ForgetCalls();
   void HalfOpen();
   void CloseTowardsRamp(const BreakerSettings& settings, MonotonicTime now, Cause cause,
                         Order& order);

@@ -315,6 +315,25 @@ TEST(BreakerTest, LastResortWaitsForTheBaseLengthOnly) {
   EXPECT_EQ(bench.Look(Resort::kLast).decision, Decision::kAdmitProbe);
 }
 
+TEST(BreakerTest, FailuresFromBeforeARememberedOpeningDoNotCountAfterIt) {
+  Bench bench;
+  for (int i = 0; i < 4; ++i) {
+    bench.Call(Signal::kFailure);
+    bench.Wait(200ms);
+  }
+  ASSERT_TRUE(bench.breaker.OpenUntil(bench.now + 5s, bench.now, {}, bench.order));
+  bench.Wait(5s);
+  bench.Call(Signal::kAlive);
+  ASSERT_EQ(bench.breaker.phase(), Phase::kRamping);
+  for (int i = 0; i < 4; ++i) {
+    bench.Call(Signal::kFailure);
+    bench.Wait(200ms);
+    EXPECT_EQ(bench.breaker.phase(), Phase::kRamping) << i;
+  }
+  bench.Call(Signal::kFailure);
+  EXPECT_EQ(bench.breaker.phase(), Phase::kOpen);
+}
+
 TEST(BreakerTest, RecordKeepsWhatIsLeft) {
   Bench bench;
   bench.Trip();
