@@ -23,7 +23,7 @@ bool Block::Set(const BlockSettings& settings, const Evidence& evidence,
                 std::optional<milliseconds> reset, const Moment& moment, Order order) {
   if (reset && (*reset < milliseconds(0) || *reset > kLongestReset)) reset.reset();
   const Kind kind = KindOf(evidence.kind);
-  const bool is_same_event = IsSet() && evidence.Predates(stamp_);
+  const bool is_same_event = IsSet() && !is_hearsay_ && evidence.Predates(stamp_);
   if (is_same_event && !reset && kind == kind_) return false;
   if (!is_same_event) count_ = std::min(count_ + 1, 16);
 
@@ -33,6 +33,7 @@ bool Block::Set(const BlockSettings& settings, const Evidence& evidence,
   kind_ = kind;
   until_ = until;
   next_probe_ = moment.now + kProbeInterval;
+  is_hearsay_ = false;
   stamp_ = {order, moment.now};
   cause_ = {
       absl::StrCat(kind == Kind::kAuth ? "The provider refuses our credential ("
@@ -119,7 +120,7 @@ bool Block::RaiseTo(Kind kind, MonotonicTime until, MonotonicTime now, Cause cau
   kind_ = kind;
   until_ = until;
   next_probe_ = now + kProbeInterval;
-  count_ = std::max(count_, 1);
+  is_hearsay_ = true;
   stamp_ = {order, now};
   cause_ = std::move(cause);
   return true;

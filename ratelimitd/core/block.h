@@ -64,6 +64,7 @@ class Block {
     archive.Time(block.until_);
     archive.Time(block.next_probe_);
     archive.Number(block.count_, kHighestCount);
+    archive.Flag(block.is_hearsay_);
     Stamp::Exchange(archive, block.stamp_);
     archive.Maybe(block.probe_, [&](auto& probe) { ProbeLease::Exchange(archive, probe); });
     Cause::Exchange(archive, block.cause_);
@@ -79,7 +80,8 @@ class Block {
   Kind kind_ = Kind::kNone;
   MonotonicTime until_;
   MonotonicTime next_probe_;
-  int count_ = 0;  // blocks in a row without a success between them
+  int count_ = 0;            // blocks in a row without a success between them
+  bool is_hearsay_ = false;  // a gateway's memory, which is shorter than what a report would say
   Stamp stamp_;
   std::optional<ProbeLease> probe_;
   Cause cause_;

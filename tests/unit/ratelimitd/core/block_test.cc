@@ -73,6 +73,15 @@ TEST_F(BlockTest, BurstCountsOnce) {
   EXPECT_EQ(block_.until() - now_, 15min);
 }
 
+// After a restart the gateways' memories come first, and then the reports that waited.
+TEST_F(BlockTest, ReportBeatsAGatewaysShorterMemory) {
+  block_.RaiseTo(Block::Kind::kAuth, now_ + 1s, now_, {"A gateway remembers.", "gw"}, 5);
+  const Evidence waited{.kind = OutcomeKind::kAuthFailed, .happened_at = now_ - 2s, .order = 0};
+  EXPECT_TRUE(block_.Set(settings_, waited, {}, {now_, 0}, 6));
+  EXPECT_EQ(block_.until() - now_, 1h - 2s);
+  EXPECT_FALSE(block_.Set(settings_, waited, {}, {now_, 0}, 7)) << "a burst counts once";
+}
+
 TEST_F(BlockTest, LongBlockLetsOneProbeAnHourThrough) {
   Set(OutcomeKind::kQuotaExhausted, 24h);
   EXPECT_EQ(block_.Look(now_).reason, RefusalReason::kQuotaExhausted);
