@@ -19,6 +19,9 @@ using common::Concat;
 // Written to PRAGMA user_version: a file of another layout is set aside, not guessed at.
 constexpr int kLayoutVersion = 1;
 
+// A row whose deadlines ended this long ago is of no use to anybody.
+constexpr milliseconds kUsefulAfterEnd = std::chrono::hours(1);
+
 constexpr char kCreate[] =
     "CREATE TABLE IF NOT EXISTS health("
     " provider TEXT NOT NULL, model TEXT NOT NULL, stored_at_ms INTEGER NOT NULL,"
@@ -124,7 +127,20 @@ absl::Status CheckDirectory(const std::string& path) {
   return absl::OkStatus();
 }
 
+bool IsOutdated(const HealthRecord& health, milliseconds age) {
+  const milliseconds end =
+      std::max({health.backoff_remaining, health.breaker.remaining, health.block.remaining});
+  return health.credential_fingerprint.empty() && age > end + kUsefulAfterEnd;
+}
+
 }  // namespace
+
+std::optional<StoredRecord> AgeRow(StampedRecord row, common::WallTime now) {
+  const auto age =
+      std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(now - row.stored_at));
+  if (IsOutdated(row.record.health, age)) return std::nullopt;
+  return StoredRecord{std::move(row.record), age};
+}
 
 absl::StatusOr<std::unique_ptr<HealthDatabase>> HealthDatabase::Open(const std::string& path) {
   if (absl::Status status = CheckDirectory(path); !status.ok()) return status;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/clock.h"
 #include "ratelimitd/core/target_table.h"
+#include "ratelimitd/store/state_store.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -21,6 +23,10 @@ struct StampedRecord {
   KeyRecord record;
   common::WallTime stored_at;
 };
+
+// The row as it is to be put back at `now`: never of negative age, whatever became of the clock.
+// Nothing when its deadlines ended so long ago that it is of no use to anybody.
+std::optional<StoredRecord> AgeRow(StampedRecord row, common::WallTime now);
 
 class HealthDatabase {
  public:

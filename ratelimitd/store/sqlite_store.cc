@@ -8,14 +8,6 @@ namespace ratelimitd {
 namespace {
 
 constexpr milliseconds kRetryInterval = std::chrono::seconds(1);
-// A row whose deadlines ended this long ago is of no use to anybody.
-constexpr milliseconds kUsefulAfterEnd = std::chrono::hours(1);
-
-bool IsOutdated(const HealthRecord& health, milliseconds age) {
-  const milliseconds end =
-      std::max({health.backoff_remaining, health.breaker.remaining, health.block.remaining});
-  return health.credential_fingerprint.empty() && age > end + kUsefulAfterEnd;
-}
 
 }  // namespace
 
@@ -54,12 +46,11 @@ absl::StatusOr<std::vector<StoredRecord>> SqliteStore::Load() {
   std::vector<StoredRecord> records;
   std::vector<StampedRecord> outdated;
   for (StampedRecord& row : *rows) {
-    const auto age =
-        std::max(milliseconds(0), std::chrono::duration_cast<milliseconds>(now - row.stored_at));
-    if (IsOutdated(row.record.health, age)) {
-      outdated.push_back({{row.record.provider, row.record.model, {}}, now});
+    auto record = AgeRow(row, now);
+    if (record) {
+      records.push_back(*std::move(record));
     } else {
-      records.push_back({std::move(row.record), age});
+      outdated.push_back({{row.record.provider, row.record.model, {}}, now});
     }
   }
   if (!outdated.empty()) database_->Write(outdated).IgnoreError();
