@@ -1,0 +1,215 @@
+#include "tests/simulation/auditor.h"
+
+#include <algorithm>
+
+#include "common/concat.h"
+
+namespace simulation {
+namespace {
+
+using ratelimitd::Level;
+using ratelimitd::RefusalReason;
+
+bool IsNeutral(OutcomeKind kind) {
+  return kind == OutcomeKind::kModelNotFound || kind == OutcomeKind::kCallerError ||
+         kind == OutcomeKind::kCancelled || kind == OutcomeKind::kNotSent;
+}
+
+bool IsSame(const Look& a, const Look& b) {
+  return a.state == b.state && a.until == b.until && a.calls == b.calls && a.failures == b.failures;
+}
+
+}  // namespace
+
+Auditor::Auditor(const Scenario& scenario, EventQueue& events, Trace& trace)
+    : scenario_(scenario), events_(events), trace_(trace) {
+  for (const ProviderSpec& provider : scenario.providers) {
+    const common::Target name{provider.name, ""};
+    keys_.emplace(name, std::make_unique<Key>(Level::kProvider));
+    numbers_.emplace(name, static_cast<int>(numbers_.size()));
+    for (const std::string& model : provider.models) {
+      const common::Target target{provider.name, model};
+      keys_.emplace(target, std::make_unique<Key>(Level::kTarget));
+      numbers_.emplace(target, static_cast<int>(numbers_.size()));
+    }
+  }
+}
+
+void Auditor::Fail(const char* invariant, std::string what) {
+  if (!finding_) finding_ = Finding{invariant, std::move(what)};
+}
+
+void Auditor::Judge(const std::optional<Finding>& finding, const common::Target& key) {
+  if (finding)
+    Fail(finding->invariant, common::Concat(key.provider, "/", key.model, ": ", finding->what));
+}
+
+Auditor::Key* Auditor::Find(const common::Target& key) {
+  const auto found = keys_.find(key);
+  return found == keys_.end() ? nullptr : found->second.get();
+}
+
+const ratelimitd::HealthSettings& Auditor::Settings(const common::Target& key) const {
+  return scenario_.settings.For(key.provider);
+}
+
+BreakerWatch::Change Auditor::ChangeFrom(const Look& before, const Look& after) const {
+  return {before, after, events_.now(), turn_, life_};
+}
+
+std::optional<Look> Auditor::LookAgain(const common::Target& key, Key& known) {
+  std::optional<Look> look = witness_->LookAt(key);
+  if (look) return look;
+  // Never asked in this life, or forgotten for want of room.
+  const MonotonicTime now = events_.now();
+  const bool was_real = known.backoff.floor() > now || known.last.phase() == Look::Phase::kOpen ||
+                        (known.last.IsBlocked() && known.last.until > now);
+  if (was_real)
+    Fail("I11", common::Concat(key.provider, "/", key.model, " was forgotten while refused"));
+  known.breaker.Forget();
+  known.last = Look();
+  return std::nullopt;
+}
+
+Look Auditor::Catch(const common::Target& key) {
+  Key& known = *Find(key);
+  const std::optional<Look> look = LookAgain(key, known);
+  if (!look) return Look();
+  Judge(known.breaker.OnTime(Settings(key).breaker, ChangeFrom(known.last, *look)), key);
+  return known.last = *look;
+}
+
+void Auditor::OnReportWritten(uint64_t sequence_number, Told told) {
+  told.may_be_forgotten = scenario_.HasFlood();
+  const ReportName name(told.reporter, sequence_number);
+  written_.emplace(name, Written{std::move(told), {}, {}});
+}
+
+AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_number, milliseconds age,
+                            const std::function<AckStatus()>& handle) {
+  ++turn_;
+  const MonotonicTime now = events_.now();
+  hosts_.OnWord(reporter, now);
+  const ReportName name(reporter, sequence_number);
+  Written& written = written_.at(name);
+  Told& told = written.told;
+  const common::Target provider = ProviderOf(told.target);
+  const Look provider_before = Catch(provider);
+  const Look target_before = Catch(told.target);
+  const bool is_fresh = handled_.insert(name).second;
+  if (is_fresh) told.happened_at = now - age;
+  const ratelimitd::BreakerSettings& breaker = Settings(told.target).breaker;
+  const int quorum = std::min(breaker.quorum, hosts_.Count(now));
+
+  const AckStatus ack = handle();
+  trace_.Note("report",
+              {numbers_[told.target], static_cast<int>(told.kind), static_cast<int>(ack)});
+  if (is_fresh == (ack == AckStatus::kDuplicate)) {
+    Fail("I4", is_fresh ? "a new report was taken for a duplicate" : "a report counted twice");
+  }
+  if (!is_fresh) {
+    if (!IsSame(target_before, Catch(told.target)) || !IsSame(provider_before, Catch(provider))) {
+      Fail("I4", "a repeated report changed something");
+    }
+    return ack;
+  }
+  // A success with a token from before a restart names no target.
+  const bool is_known =
+      told.grant == nullptr || told.grant->life == life_ ||
+      (told.kind != OutcomeKind::kSuccess && told.kind != OutcomeKind::kStreamStarted);
+  if (!is_known) return ack;
+  JudgeFreshReport(told.target, written, ack, target_before, 1);
+  JudgeFreshReport(provider, written, ack, provider_before, quorum);
+  return ack;
+}
+
+void Auditor::JudgeFreshReport(const common::Target& key, Written& written, AckStatus ack,
+                               const Look& before, int quorum) {
+  const Told& told = written.told;
+  const MonotonicTime now = events_.now();
+  const ratelimitd::HealthSettings& settings = Settings(key);
+  Key& known = *Find(key);
+  known.news = turn_;
+  const Look after = LookAgain(key, known).value_or(Look());
+  const bool is_provider = key.model.empty();
+
+  const auto heard =
+      ack == AckStatus::kApplied ? BackoffBounds::Heard::kYes : BackoffBounds::Heard::kNo;
+  const bool is_provider_wide = told.scope == ratelimitd::LimitScope::kProvider;
+  if (told.kind == OutcomeKind::kRateLimited && is_provider_wide == is_provider) {
+    const bool must_be_heard =
+        known.backoff.OnLimit(settings.backoff, told, life_, heard, now, turn_);
+    if (must_be_heard && ack != AckStatus::kApplied && !told.may_be_forgotten) {
+      Fail("I2", "a limit that lasts longer than all before was ignored");
+    }
+    written.promised_backoff = known.backoff.floor();
+  }
+  if (told.kind == OutcomeKind::kSuccess || told.kind == OutcomeKind::kStreamStarted) {
+    known.backoff.OnSuccess(told, life_, now);
+  }
+  if (IsNeutral(told.kind) && before.state != after.state) {
+    Fail("I5", common::Concat("a neutral ", OutcomeName(told.kind), " changed the state of ",
+                              key.provider, "/", key.model));
+  }
+  if (is_provider) JudgeBlock(key, known, told, before, after);
+  Judge(known.breaker.OnReport(settings.breaker, told, quorum, ChangeFrom(before, after)), key);
+  if (before.phase() != Look::Phase::kOpen && after.phase() == Look::Phase::kOpen) {
+    written.promised_opening = after.until;
+  }
+  trace_.Note("judged",
+              {numbers_[key], static_cast<int>(before.state), static_cast<int>(after.state),
+               told.grant == nullptr ? 0 : told.grant->life,
+               static_cast<int64_t>(told.grant == nullptr ? 0 : told.grant->turn)});
+  known.last = after;
+}
+
+void Auditor::JudgeBlock(const common::Target& key, Key& known, const Told& told,
+                         const Look& before, const Look& after) {
+  if (known.block_probe && known.block_probe->first == told.grant) known.block_probe.reset();
+  const bool is_cause =
+      told.kind == OutcomeKind::kQuotaExhausted || told.kind == OutcomeKind::kAuthFailed;
+  if (!before.IsBlocked() && after.IsBlocked() && !is_cause) {
+    Fail("I5", common::Concat("a report of ", OutcomeName(told.kind), " blocked ", key.provider));
+  }
+  if (before.IsBlocked() && !after.IsBlocked()) {
+    if (!known.block.IsProof(told, life_)) {
+      Fail("I5", common::Concat("a report of ", OutcomeName(told.kind), " without proof unblocked ",
+                                key.provider));
+    }
+    known.block.Clear();
+    known.block_probe.reset();
+  }
+  if (is_cause && after.IsBlocked()) {
+    const auto blocked =
+        before.IsBlocked() ? BlockBounds::Blocked::kYes : BlockBounds::Blocked::kNo;
+    known.block.OnSet(Settings(key).block, told, life_, blocked, events_.now(), turn_);
+  }
+}
+
+void Auditor::OnAckSent(const std::string& reporter, uint64_t sequence_number) {
+  Written& written = written_.at({reporter, sequence_number});
+  const auto raise = [&](Key& key) {
+    key.acknowledged_backoff = std::max(key.acknowledged_backoff, written.promised_backoff);
+    key.acknowledged_opening = std::max(key.acknowledged_opening, written.promised_opening);
+  };
+  const bool is_provider_wide = written.told.scope == ratelimitd::LimitScope::kProvider ||
+                                written.told.kind == OutcomeKind::kUnreachable;
+  raise(*Find(is_provider_wide ? ProviderOf(written.told.target) : written.told.target));
+}
+
+void Auditor::OnReplay(const std::function<bool()>& handle) {
+  ++turn_;
+  std::map<common::Target, Look> before;
+  for (const auto& [key, known] : keys_) before[key] = Catch(key);
+  const bool are_duplicates = handle();
+  trace_.Note("replay", {static_cast<int64_t>(handled_.size())});
+  for (const auto& [reporter, number] : handled_) hosts_.OnWord(reporter, events_.now());
+  if (!are_duplicates) Fail("I4", "a replayed report was not taken for a duplicate");
+  for (const auto& [key, known] : keys_) {
+    if (!IsSame(before[key], Catch(key))) {
+      Fail("I4", common::Concat("replaying all reports changed ", key.provider, "/", key.model));
+    }
+  }
+}
+
+}  // namespace simulation

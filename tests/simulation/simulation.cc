@@ -1,0 +1,211 @@
+#include "tests/simulation/simulation.h"
+
+#include <memory>
+#include <vector>
+
+#include "common/concat.h"
+#include "tests/simulation/simulated_gateway.h"
+
+namespace simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr nanoseconds kClockSteps[] = {1h, -1h, 24h * 365, -24h * 365};
+constexpr milliseconds kDowntime = 3s;
+constexpr int kRequestsOfABurst = 10;
+constexpr milliseconds kHotPhase = 20s;
+// After healing: seldom while the longest block may last, then often enough to close everything.
+constexpr milliseconds kLongestBlock = 62min;
+constexpr milliseconds kCalmInterval = 10s;
+constexpr milliseconds kLastInterval = 2s;
+
+class Simulation {
+ public:
+  Simulation(const Scenario& scenario, Trace::Printing printing)
+      : scenario_(scenario),
+        events_(clock_),
+        trace_(events_, printing),
+        auditor_(scenario_, events_, trace_),
+        network_(events_, RandomFor(2)),
+        server_(scenario_, events_, clock_, network_, auditor_, RandomFor(3)),
+        providers_(scenario_, RandomFor(4)),
+        healed_at_(events_.now() + scenario_.trouble) {
+    const SimulatedGateway::World world{scenario_, events_,    network_,
+                                        server_,   providers_, auditor_};
+    for (size_t h = 0; h < scenario_.hosts.size(); ++h) {
+      for (int t = 0; t < scenario_.threads; ++t) {
+        gateways_.push_back(std::make_unique<SimulatedGateway>(
+            world, common::Concat("host", h), t, scenario_.hosts[h], RandomFor(100 + 10 * h + t)));
+      }
+    }
+  }
+
+  Outcome Run() {
+    const auto is_over = [this] { return auditor_.finding().has_value(); };
+    server_.Start();
+    for (const auto& gateway : gateways_) gateway->Start();
+    StartTraffic();
+    StartFaults();
+    events_.RunUntil(healed_at_, is_over);
+    if (!is_over()) Heal();
+    events_.RunUntil(healed_at_ + scenario_.calm, is_over);
+    if (!is_over()) ExpectHealth();
+    return {auditor_.finding(), events_.now(), trace_.hash(), auditor_.turn(), auditor_.life()};
+  }
+
+ private:
+  Random RandomFor(uint64_t part) const { return Random::ForPart(scenario_.seed, part); }
+  bool IsInTrouble() const { return events_.now() < healed_at_; }
+
+  // Does `event` again and again until everything is healed, with a generator of its own.
+  template <typename Event>
+  void Repeat(uint64_t part, milliseconds mean, Event event) {
+    if (mean == 0ms) return;
+    Again(std::make_shared<Random>(RandomFor(part)), mean, std::move(event));
+  }
+  template <typename Event>
+  void Again(std::shared_ptr<Random> random, milliseconds mean, Event event) {
+    events_.After(random->Interval(mean), [this, random, mean, event]() mutable {
+      if (!IsInTrouble()) return;
+      event(*random);
+      Again(random, mean, event);
+    });
+  }
+
+  void StartTraffic() {
+    for (size_t i = 0; i < gateways_.size(); ++i) {
+      SimulatedGateway& gateway = *gateways_[i];
+      Repeat(200 + i, scenario_.request_every,
+             [this, &gateway](Random& random) { gateway.Request(random.OneOf(scenario_.routes)); });
+    }
+    Repeat(20, scenario_.burst_every, [this](Random& random) {
+      SimulatedGateway& gateway = *random.OneOf(gateways_);
+      const auto& route = random.OneOf(scenario_.routes);
+      for (int i = 0; i < kRequestsOfABurst; ++i) gateway.Request(route);
+    });
+    Repeat(21, scenario_.hot_every, [this](Random& random) {
+      const auto& route = random.OneOf(scenario_.routes);
+      const auto interval = random.Between(20ms, 100ms);
+      for (nanoseconds at = 0ms; at < kHotPhase; at += interval) {
+        SimulatedGateway& gateway = *random.OneOf(gateways_);
+        events_.After(at, [&gateway, &route] { gateway.Request(route); });
+      }
+    });
+  }
+
+  void StartFaults() {
+    Repeat(30, scenario_.outage_every, [this](Random&) { providers_.Break(events_); });
+    Repeat(31, scenario_.cut_every, [this](Random& random) {
+      if (const auto session = SomeSession(random)) network_.Cut(session);
+    });
+    Repeat(32, scenario_.stall_every, [this](Random& random) {
+      if (const auto session = SomeSession(random)) network_.Stall(session);
+    });
+    Repeat(33, scenario_.death_every, [this](Random& random) {
+      SimulatedGateway& gateway = *random.OneOf(gateways_);
+      if (!gateway.IsAlive()) return;
+      gateway.Die();
+      events_.After(random.Interval(5s), [&gateway] { gateway.Start(); });
+    });
+    Repeat(34, scenario_.restart_every, [this](Random& random) { Restart(random); });
+    Repeat(35, scenario_.clock_step_every,
+           [this](Random& random) { clock_.StepWall(random.OneOf(kClockSteps)); });
+    Repeat(36, scenario_.flood_every, [this](Random&) { server_.Flood(60); });
+    Repeat(37, scenario_.replay_every, [this](Random&) { server_.ReplayAll(); });
+    Repeat(38, scenario_.rotation_every, [this](Random& random) { Rotate(random); });
+    Repeat(39, scenario_.store_outage_every, [this](Random& random) {
+      server_.disk().set_failing(true);
+      events_.After(random.Interval(3s), [this] { server_.disk().set_failing(false); });
+    });
+    Repeat(40, 5s, [this](Random&) { auditor_.CheckMemory(); });
+    if (scenario_.has_dead_egress) SetEgress(FakeProviders::Egress::kDead);
+  }
+
+  void SetEgress(FakeProviders::Egress egress) {
+    for (int t = 0; t < scenario_.threads; ++t)
+      gateways_[static_cast<size_t>(t)]->set_egress(egress);
+  }
+
+  std::shared_ptr<Connection> SomeSession(Random& random) {
+    const auto& connection = random.OneOf(gateways_)->connection();
+    const bool is_session = connection != nullptr && connection->speech == Speech::kSession;
+    return is_session ? connection : nullptr;
+  }
+
+  void Restart(Random& random) {
+    if (!server_.IsUp()) return;
+    if (random.Happens(0.3)) {
+      server_.Stop();
+    } else {
+      server_.Crash();
+    }
+    if (random.Happens(0.3) && scenario_.clock_step_every > 0ms) {
+      clock_.StepWall(random.OneOf(kClockSteps));
+    }
+    events_.After(random.Interval(kDowntime), [this] {
+      if (!server_.IsUp()) server_.Start();
+    });
+  }
+
+  void Rotate(Random& random) {
+    const std::string& provider = random.OneOf(scenario_.providers).name;
+    const std::string fingerprint = common::Concat("key", random.Next() % 1000);
+    for (const auto& gateway : gateways_) {
+      events_.After(random.Between(0ms, 5s), [&gateway, provider, fingerprint] {
+        gateway->UseCredential(provider, fingerprint);
+      });
+    }
+  }
+
+  void Heal() {
+    providers_.HealAll();
+    network_.Heal();
+    SetEgress(FakeProviders::Egress::kAlive);
+    server_.disk().set_failing(false);
+    if (!server_.IsUp()) server_.Start();
+    for (const auto& gateway : gateways_) {
+      if (!gateway->IsAlive()) gateway->Start();
+    }
+    AskNowAndThen(std::make_shared<Random>(RandomFor(50)));
+  }
+
+  void AskNowAndThen(std::shared_ptr<Random> random) {
+    const bool is_late = events_.now() > healed_at_ + kLongestBlock;
+    const nanoseconds wait = random->Interval(is_late ? kLastInterval : kCalmInterval);
+    events_.After(wait, [this, random] {
+      random->OneOf(gateways_)->Request(random->OneOf(scenario_.routes));
+      AskNowAndThen(random);
+    });
+  }
+
+  void ExpectHealth() {
+    server_.ReplayAll();
+    for (const auto& gateway : gateways_) {
+      for (const auto& route : scenario_.routes) {
+        auditor_.ExpectAdmitted(gateway->reporter(), route.front(),
+                                server_.Peek(gateway->reporter(), {route.front()}));
+      }
+    }
+    auditor_.CheckMemory();
+  }
+
+  const Scenario scenario_;
+  candor_test::FakeClock clock_;
+  EventQueue events_;
+  Trace trace_;
+  Auditor auditor_;
+  Network network_;
+  SimulatedServer server_;
+  FakeProviders providers_;
+  MonotonicTime healed_at_;
+  std::vector<std::unique_ptr<SimulatedGateway>> gateways_;
+};
+
+}  // namespace
+
+Outcome Simulate(const Scenario& scenario, Trace::Printing printing) {
+  return Simulation(scenario, printing).Run();
+}
+
+}  // namespace simulation

@@ -1,0 +1,58 @@
+#include "tests/simulation/simulation.h"
+
+#include <gtest/gtest.h>
+
+namespace simulation {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr uint64_t kFirstSeed = 1000;
+constexpr uint64_t kSeeds = 10;
+
+std::string Told(const Outcome& outcome) {
+  if (!outcome.finding) return "";
+  return std::string(outcome.finding->invariant) + ": " + outcome.finding->what;
+}
+
+TEST(SimulationTest, SameSeedGivesTheSameTrace) {
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
+    SCOPED_TRACE(seed);
+    EXPECT_EQ(Simulate(DrawScenario(seed)).trace_hash, Simulate(DrawScenario(seed)).trace_hash);
+  }
+}
+
+TEST(SimulationTest, OtherSeedGivesAnotherTrace) {
+  EXPECT_NE(Simulate(DrawScenario(1)).trace_hash, Simulate(DrawScenario(2)).trace_hash);
+}
+
+// Nothing opens, closes or hangs, and not one answer differs.
+TEST(SimulationTest, StepsOfTheWallClockByAnHourAndByAYearChangeNothing) {
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
+    SCOPED_TRACE(seed);
+    Scenario steady = DrawScenario(seed);
+    steady.restart_every = 0ms;
+    steady.clock_step_every = 0ms;
+    Scenario stepped = steady;
+    stepped.clock_step_every = 2s;
+    const Outcome outcome = Simulate(stepped);
+    EXPECT_EQ(Told(outcome), "");
+    EXPECT_EQ(outcome.trace_hash, Simulate(steady).trace_hash);
+  }
+}
+
+TEST(SimulationTest, RestartsUnderASteppedWallClockKeepDeadlines) {
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
+    SCOPED_TRACE(seed);
+    Scenario scenario = DrawScenario(seed);
+    scenario.store = StoreKind::kDurable;
+    scenario.restart_every = 10s;
+    scenario.clock_step_every = 5s;
+    const Outcome outcome = Simulate(scenario);
+    EXPECT_EQ(Told(outcome), "");
+    EXPECT_GT(outcome.lives, 5);
+  }
+}
+
+}  // namespace
+}  // namespace simulation
