@@ -4,6 +4,7 @@ A module says what its pair is made of by a constant, for instance PAIR = {"gate
 are those of support.stack.Pair. The binaries come from CANDOR_BUILD (default build/release).
 """
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -53,9 +54,10 @@ def gateway(pair):
 
 @pytest.fixture(scope="session")
 def node_modules():
-    """The SDKs for Node, which sdk.mjs drives."""
+    """The SDKs for Node, which sdk.mjs and sdk_jobs.mjs drive."""
     here = pathlib.Path(__file__).parent
-    if not (here / "node_modules" / "openai").exists():
+    wanted = json.loads((here / "package.json").read_text())["dependencies"]
+    if not all((here / "node_modules" / name).exists() for name in wanted):
         subprocess.run(
             ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
             cwd=here,
