@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "gateway/core/ascii.h"
 #include "gateway/core/error_body.h"
 #include "gateway/core/failure_vocabulary.h"
 #include "gateway/core/json_scan.h"
@@ -214,6 +215,21 @@ void NotePosition(std::string_view data, StreamPosition& position) {
   position.next_sequence_number = number + 1;
 }
 
+// Routes are missing in many words: "Invalid URL (POST /v1/responses)", Groq's "Unknown request
+// URL", Azure's "Resource not found", Kong's "no Route matched", FastAPI's "Not Found". What is
+// missing inside a request has a name: "Item with id 'rs_1' not found", "No such File object".
+bool SaysNoRoute(std::string_view text) {
+  constexpr std::array<std::string_view, 5> kRouteWords = {" url", "route", "endpoint", "path",
+                                                           "/responses"};
+  constexpr std::array<std::string_view, 5> kWholeTexts = {
+      "not found", "file not found", "resource not found", "404 not found", "page not found"};
+  text = Trim(text);
+  if (text.ends_with('.')) text.remove_suffix(1);
+  const auto is_in_text = [&](std::string_view word) { return Contains(text, word); };
+  return std::find(kWholeTexts.begin(), kWholeTexts.end(), text) != kWholeTexts.end() ||
+         std::any_of(kRouteWords.begin(), kRouteWords.end(), is_in_text);
+}
+
 }  // namespace
 
 AnswerVerdict JudgeResponsesAnswer(std::string_view body) {
@@ -246,20 +262,15 @@ EventMeaning ResponsesJudge::JudgeFully(const SseEvent& event) {
   return receiver.Meaning();
 }
 
-// Routes are unknown in many words: a page, a text, FastAPI's {"detail":"Not Found"}, "Invalid URL
-// (POST /v1/responses)", Groq's unknown_url, Azure's "Resource not found". What is missing inside
-// the request is named by a field, a code or its id ("Item with id 'rs_1' not found").
 bool HasNoSuchRoute(int status, std::string_view body) {
   if (status == 405 || status == 501) return true;
   if (status != 404) return false;
   const ErrorBody error = ReadErrorBody(body);
-  if (error.form == ErrorBody::Form::kPage) return true;
-  constexpr std::array<std::string_view, 3> kAboutTheRequest = {"model", "deployment", "with id"};
-  const bool is_about_request = std::any_of(
-      kAboutTheRequest.begin(), kAboutTheRequest.end(),
-      [&](std::string_view word) { return error.text.find(word) != std::string::npos; });
-  return error.param.empty() && !is_about_request && !FindWord(error, Strength::kDecisive) &&
-         !FindWording(error.text, GroupOf(status));
+  if (error.form != ErrorBody::Form::kJson) return true;
+  const bool is_about_request = !error.param.empty() ||
+                                FindWord(error, Strength::kDecisive).has_value() ||
+                                FindWording(error.text, GroupOf(status)).has_value();
+  return !is_about_request && (error.text.empty() || SaysNoRoute(error.text));
 }
 
 }  // namespace gateway
