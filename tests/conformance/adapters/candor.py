@@ -6,9 +6,10 @@ ratelimitd remembers failures, so each trial has a provider of its own.
 
 from support import programs, stack
 
+from ..cases import CLIENT_APIS, PROVIDER_APIS
 from ..target import CannotGrade, Gateway
 
-PAIRS = [(client, on) for client in ("chat", "responses") for on in ("openai", "gemini")]
+PAIRS = [(client, provider) for client in CLIENT_APIS for provider in PROVIDER_APIS]
 TIMEOUTS = {"connect": "5s", "first_byte": "10s", "idle": "10s", "total": "20s"}
 SHORT_TIMEOUTS = {**TIMEOUTS, "first_byte": "1s", "idle": "1s"}  # where the provider is silent
 
