@@ -19,6 +19,7 @@ SCHEMA = {
     "required": ["city"],
     "additionalProperties": False,
 }
+SIGNATURE = "ZmFrZS1zaWduYXR1cmU="  # as the fake provider signs
 CALLS = [
     {"id": "call_1", "name": "weather", "arguments": {"city": "Oslo"}},
     {"id": "call_2", "name": "weather", "arguments": {"city": "Bern"}},
@@ -211,6 +212,28 @@ def test_tools_are_called_and_answered(pair, sdk, api, dialect, stream):
     assert [one[2] for one in said if one[1] == "call"] == [
         one[2] for one in said if one[1] == "result"
     ]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "api, dialect",
+    [
+        ("chat_completions", "gemini"),
+        ("responses", "gemini"),
+        ("messages", "gemini"),
+        ("responses", "anthropic"),
+        ("messages", "anthropic"),
+    ],
+)
+def test_a_provider_gets_the_proof_of_its_reasoning_back(pair, sdk, api, dialect, stream):
+    """Gemini refuses a call without the signature that came with it, and Anthropic thinking without
+    one; the SDKs carry it from turn to turn as they got it."""
+    route = pair.route_of(dialect)
+    route.first.next(answer={"reasoning": ["Hm."], "tool_calls": CALLS})
+
+    sdk(api).use_tools(route.model, stream)
+
+    assert SIGNATURE in route.first.attempts()[1].body
 
 
 @EVERYWHERE
