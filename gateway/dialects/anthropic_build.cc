@@ -53,6 +53,10 @@ class Builder {
     RefuseWhatIsMissing();
     for (size_t i = 0; i < conversation_.messages.size() && !failure_; ++i) AddMessage(i);
     FlushTurn();
+    // Anthropic needs at least one turn.
+    if (messages_.empty() && !system_.empty()) {
+      messages_.push_back({{"role", "user"}, {"content", std::exchange(system_, Json::array())}});
+    }
     if (!system_.empty()) body_["system"] = std::move(system_);
     body_["messages"] = std::move(messages_);
     AddTools();
@@ -104,7 +108,7 @@ class Builder {
 
   void AddMessage(size_t index) {
     const Message& message = conversation_.messages[index];
-    if (!message.name.empty()) Drop("messages.name");
+    if (!message.name.empty()) Drop("name");
     switch (message.role) {
       case Role::kSystem:
       case Role::kDeveloper:

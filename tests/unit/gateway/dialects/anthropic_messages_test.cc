@@ -703,7 +703,15 @@ TEST(AnthropicMessagesTest, AChatBecomesTurnsThatAnthropicTakes) {
         {"type":"text","text":"and?"}]}])");
   want[1]["content"][0]["id"] = want[2]["content"][0]["tool_use_id"] = id;
   EXPECT_EQ(body["messages"], want);
-  EXPECT_EQ(built.dropped, (std::vector<std::string>{"detail", "reasoning", "messages.name"}));
+  EXPECT_EQ(built.dropped, (std::vector<std::string>{"detail", "reasoning", "name"}));
+}
+
+TEST(AnthropicMessagesTest, InstructionsAloneAreTheUsersTurn) {
+  const Value body = Value::parse(
+      Built(ParsedChat(R"({"messages":[{"role":"system","content":"say hi"}]})")).body);
+  EXPECT_FALSE(body.contains("system"));
+  EXPECT_EQ(body["messages"],
+            Value::parse(R"([{"role":"user","content":[{"type":"text","text":"say hi"}]}])"));
 }
 
 TEST(AnthropicMessagesTest, FieldsOfOpenAiAreTranslatedOrDroppedByName) {
