@@ -29,6 +29,8 @@ constexpr std::chrono::seconds kStreamGrace{5};
 // How many streams in a row are begun at once after one that ended; with as many replicas gone, the
 // asks are answered as unreachable.
 constexpr int kQuickRestarts = 3;
+// A silent replica is left after this part of an ask's deadline.
+constexpr int kPatience = 3;
 constexpr int kMaxItemsPerMessage = 4096;  // of admission.proto
 // Bounds what a stalled ratelimitd may pile up here.
 constexpr size_t kMaxPendingAsks = 65'536;
@@ -258,7 +260,7 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
   const uint64_t id = next_correlation_id_++;
   SendAsk(id, pending);
   asks_.emplace(id, &pending);
-  late_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline / 2});
+  late_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline / kPatience});
   due_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline});
   SetTimer();
   ScheduleFlush();
@@ -442,9 +444,13 @@ void AdmissionSession::OnAskLate() {
   const common::MonotonicTime now = clock_.Monotonic();
   bool is_silent = false;
   while (!late_asks_.empty() && late_asks_.front().at <= now) {
-    const auto found = asks_.find(late_asks_.front().correlation_id);
+    const uint64_t id = late_asks_.front().correlation_id;
     late_asks_.pop_front();
-    if (found != asks_.end()) is_silent |= last_heard_ < found->second->asked_at;
+    const auto found = asks_.find(id);
+    if (found == asks_.end() || last_heard_ >= found->second->asked_at) continue;
+    is_silent = true;
+    // The round may have begun anew, so that the next stream may have the same replica.
+    late_asks_.push_back({id, now + config_->ratelimitd.deadline / kPatience});
   }
   if (!is_silent || stream_ == nullptr || !client_.has_replicas_) return;
   stream_->Cancel();

@@ -7,8 +7,8 @@
 //
 // Of several ratelimitd replicas a stream has one. When that one dies, what was not answered is
 // asked again through a new stream, and what was not acknowledged is reported again; gRPC's round
-// robin gives the new stream another replica. So it is when one says nothing for half of an ask's
-// deadline, if there are others.
+// robin gives the new stream another replica. So it is when one says nothing for a third of an
+// ask's deadline, if there are others.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -158,8 +158,8 @@ class AdmissionSession {
   candor::ratelimitd::v1::SessionRequest outgoing_;
   uint64_t next_correlation_id_ = 1;
   absl::flat_hash_map<uint64_t, PendingAsk*> asks_;  // owned by the coroutines that wait
-  std::deque<DueAsk> late_asks_;                     // half of the deadline; in the order of time
-  std::deque<DueAsk> due_asks_;                      // likewise, all of it
+  std::deque<DueAsk> late_asks_;  // a third of the deadline; in the order of time
+  std::deque<DueAsk> due_asks_;   // likewise, all of it
   Deadline due_;
 
   ReportQueue reports_;
