@@ -6,6 +6,7 @@
 // not parse turns IsSound() false and reads as nothing. Not thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -55,13 +56,17 @@ class StateWriter {
     if (value) each(*value);
   }
 
-  // A map of numbers to values, in any order.
+  // A map of numbers to values, in the order of the numbers: equal maps give equal bytes.
   template <typename Map, typename Each>
   void Pairs(const Map& map, size_t /*most*/, Each each) {
-    Varint(map.size());
-    for (const auto& [key, value] : map) {
+    std::vector<uint64_t> keys;
+    keys.reserve(map.size());
+    for (const auto& [key, value] : map) keys.push_back(key);
+    std::sort(keys.begin(), keys.end());
+    Varint(keys.size());
+    for (const uint64_t key : keys) {
       Varint(key);
-      each(value);
+      each(map.find(key)->second);
     }
   }
 

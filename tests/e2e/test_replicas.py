@@ -221,6 +221,7 @@ def test_a_flushed_redis_is_filled_again(fleet, redis):
     assert fleet.gateways[0].chat(route.model).status == 429
 
     assert redis.command("FLUSHALL") == "OK"
+    assert redis.command("SCRIPT", "FLUSH") == "OK"
     assert is_refused(fleet.gateways[0], route)
     assert is_refused(fleet.gateways[1], route)
 

@@ -1,7 +1,10 @@
 // The state as bytes: what one table writes another one reads, and nothing else is believed.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <random>
+#include <string>
+#include <vector>
 
 #include "tests/unit/ratelimitd/core/fleet.h"
 
@@ -130,14 +133,17 @@ TEST(TargetTableDocumentsTest, ReassertingMovesDeadlinesOnlyLater) {
   fleet.ReportLimit(fleet.Ask(), 30s);
   const auto until = [&] { return *fleet.table.ViewOne(Fleet::kTarget, fleet.Now())->until; };
   const MonotonicTime before = until();
-  for (const auto remaining : {10'000ms, 60'000ms, 20'000ms}) {
-    fleet.table.Reassert({"openai", "gpt", {.backoff_remaining = remaining, .backoff_count = 1}},
-                         fleet.now);
-    EXPECT_EQ(until(), std::max(before, remaining < 30s ? before : fleet.now + remaining));
-    if (remaining > 30s) break;
-  }
-  fleet.table.Reassert({"openai", "gpt", {.backoff_remaining = 20'000ms, .backoff_count = 1}},
-                       fleet.now);
+  const auto reassert = [&](milliseconds remaining) {
+    KeyRecord record{"openai", "gpt", {}};
+    record.health.backoff_remaining = remaining;
+    record.health.backoff_count = 1;
+    fleet.table.Reassert(record, fleet.now);
+  };
+  reassert(10s);
+  EXPECT_EQ(until(), before);
+  reassert(60s);
+  EXPECT_EQ(until(), fleet.now + 60s);
+  reassert(20s);
   EXPECT_EQ(until(), fleet.now + 60s);
 }
 
