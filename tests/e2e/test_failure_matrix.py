@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from conformance import words
-from support.clients import CLIENTS
+from support.clients import CLIENTS, EMBEDDINGS
 from support.programs import free_port
 from support.stack import PROVIDER_DIALECTS, Pair
 
@@ -21,7 +21,7 @@ import dialects  # noqa: E402
 
 # Many failures on purpose: the breaker must not answer instead of the provider.
 RATELIMITD = {"defaults": {"breaker": {"consecutive": 1000, "min_calls": 1000}}}
-ROUTES = 320
+ROUTES = 420
 MESSAGE = "Zebra 77 tripped over the cable"
 ANSWER = answer.Answer(
     reasoning=("Hm.",),
@@ -74,8 +74,8 @@ def upstream_call(client_name, dialect):
 class Exchange:
     """One request of a client of one dialect to a provider of another, which is told to fail."""
 
-    def __init__(self, pair, client_name, dialect):
-        self.client = CLIENTS[client_name]
+    def __init__(self, pair, client, dialect):
+        self.client = CLIENTS.get(client, client)
         self.gateway = pair.gateway
         self.route = pair.route_of(dialect)
         provider = next(p for p in pair.config["providers"] if p["name"] == self.route.first.name)
@@ -160,10 +160,10 @@ SHAPES = {
     "200 with null": lambda *_: {"body": "null"},
     "200 with an empty list": lambda *_: {"body": []},
     "half an answer": _half_an_answer,
-    "cut inside the answer": lambda *_: {"cut_after_bytes": 60, "end": "close"},
-    "reset inside the answer": lambda *_: {"cut_after_bytes": 60, "end": "reset"},
+    "cut inside the answer": lambda *_: {"cut_after_bytes": 30, "end": "close"},
+    "reset inside the answer": lambda *_: {"cut_after_bytes": 30, "end": "reset"},
     "finished inside the answer": lambda *_: {
-        "cut_after_bytes": 60,
+        "cut_after_bytes": 30,
         "end": "finish",
         "framing": "chunked",
     },
@@ -206,6 +206,56 @@ ENDS = {
     "no JSON": lambda *_: {"last_events": ["data: {]"], "end": "finish"},
     "half an event": lambda *_: {"last_events": ['data: {"id": "c1", "choi'], "end": "close"},
 }
+
+
+# What an error means, and the status and kind by which it is told wherever it comes.
+MEANINGS = {
+    "rate_limited": (429, "rate_limited"),
+    "quota_exhausted": (429, "quota_exhausted"),
+    "overloaded": (503, "overloaded"),
+    "upstream_error": (500, "upstream_error"),
+    "auth": (502, "provider_auth"),
+    "context_length": (400, "context_length"),
+    "invalid_request": (400, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("means", MEANINGS)
+@pytest.mark.parametrize("client_name, dialect", PAIRS)
+def test_an_error_in_a_stream_means_what_it_means(pair, client_name, dialect, means, place):
+    call = upstream_call(client_name, dialect)
+    events = list(dialects.healthy_events(call, WORDS))
+    exchange = Exchange(pair, client_name, dialect)
+    route, client = exchange.route, exchange.client
+    # Anthropic and Gemini tell some meanings by their words alone.
+    own_words = words.error_body(call.dialect, means)["error"]["message"]
+    route.first.next(
+        events=events,
+        cut_after_events=0 if place == "first" else len(events) - 1,
+        last_events=words.stream_error(call, means, f"{own_words} {MESSAGE}"),
+        end="finish",
+    )
+
+    reply = client.ask(pair.gateway, route.model, stream=True)
+
+    error, status = client.told(reply)
+    assert (reply.status == 200) == (place == "last")
+    assert (status, error["candor"]["kind"]) == MEANINGS[means]
+    assert MESSAGE in error["message"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dialect", ["openai", "azure", "gemini"])
+def test_instead_of_embeddings(pair, dialect, shape):
+    if dialect == "gemini":
+        call = dialects.Call(dialect, "batchEmbedContents", "p", "m", False, {"requests": [{}]})
+    else:
+        call = dialects.Call(dialect, "embeddings", "p", "m", False, {"input": "x"})
+    exchange = Exchange(pair, EMBEDDINGS, dialect)
+    behaviour = SHAPES[shape](call, exchange.message)
+    if behaviour is not None:
+        exchange.fails(False, **behaviour)
 
 
 @pytest.mark.parametrize("end", ENDS)
