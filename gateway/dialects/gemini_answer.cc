@@ -249,7 +249,8 @@ bool GeminiAnswerReader::HasOutput() const {
 }
 
 bool GeminiAnswerReader::IsFinished() const {
-  return std::all_of(candidates_.begin(), candidates_.end(),
+  return !candidates_.empty() &&
+         std::all_of(candidates_.begin(), candidates_.end(),
                      [](const Candidate& one) { return one.finish.has_value(); });
 }
 
@@ -261,6 +262,12 @@ EventVerdict GeminiDeltaParser::Take(const SseEvent& event, std::vector<Delta>& 
     return {EventVerdict::Kind::kError, std::move(failure)};
   }
   return {EventVerdict::Kind::kGoesOn};
+}
+
+EventVerdict GeminiDeltaParser::TakeEnd(std::vector<Delta>& deltas) {
+  if (!reader_.IsFinished()) return {EventVerdict::Kind::kGoesOn};
+  if (auto failure = reader_.End(deltas)) return {EventVerdict::Kind::kError, std::move(failure)};
+  return {EventVerdict::Kind::kComplete};
 }
 
 }  // namespace gateway

@@ -28,6 +28,8 @@ class GeminiAnswerReader {
   // Takes a JSON object for which IsAnswer. Failure: the prompt was blocked, the model has ended
   // for a reason that means failure, or has given what no client of another dialect can be given.
   std::optional<Failure> Take(const Json& json, std::vector<Delta>& deltas);
+  // Whether there is a candidate, and every one has given a finish reason.
+  bool IsFinished() const;
   // After the last object: appends the finish reasons. Failure: the answer is not whole or is
   // empty.
   std::optional<Failure> End(std::vector<Delta>& deltas);
@@ -51,7 +53,6 @@ class GeminiAnswerReader {
   std::string CallId(int index, const Json& call, std::string_view arguments) const;
   std::optional<Failure> TakeFinish(Candidate& candidate, const Json& json);
   bool HasOutput() const;
-  bool IsFinished() const;
 
   std::vector<Candidate> candidates_;
   std::string id_;
@@ -64,7 +65,7 @@ class GeminiAnswerReader {
 class GeminiDeltaParser final : public DeltaParser {
  public:
   EventVerdict Take(const SseEvent& event, std::vector<Delta>& deltas) override;
-  bool TakeEnd(std::vector<Delta>& deltas) override { return !reader_.End(deltas); }
+  EventVerdict TakeEnd(std::vector<Delta>& deltas) override;
 
  private:
   GeminiAnswerReader reader_;

@@ -20,8 +20,10 @@ bool TranslatedStream::TakeData(const SseEvent& event, StreamStep& step) {
 
 bool TranslatedStream::TakeEnd(StreamStep& step) {
   deltas_.clear();
-  if (!parser_->TakeEnd(deltas_)) return false;
-  if (RenderDeltas(step)) CompleteWithEnd(step);
+  EventVerdict verdict = parser_->TakeEnd(deltas_);
+  if (verdict.kind == EventVerdict::Kind::kGoesOn) return false;
+  step.failure = std::move(verdict.failure);
+  if (!step.failure && RenderDeltas(step)) CompleteWithEnd(step);
   return true;
 }
 

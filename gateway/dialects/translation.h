@@ -71,9 +71,10 @@ class DeltaParser {
   virtual ~DeltaParser() = default;
   // `event` has data. Appends to `deltas`.
   virtual EventVerdict Take(const SseEvent& event, std::vector<Delta>& deltas) = 0;
-  // The provider has closed a well-formed body without kComplete. True when this dialect ends so
-  // (Gemini has no end marker) and the answer is whole; may append the last deltas.
-  virtual bool TakeEnd(std::vector<Delta>&) { return false; }
+  // The provider has closed a well-formed body without kComplete. kComplete when this dialect ends
+  // so (Gemini has no end marker) and the answer is whole, with the last deltas; kError with a
+  // failure when it has ended and is no answer; kGoesOn: it broke off.
+  virtual EventVerdict TakeEnd(std::vector<Delta>&) { return {EventVerdict::Kind::kGoesOn}; }
 };
 
 }  // namespace gateway

@@ -47,7 +47,7 @@ Answer Collect(const std::string& stream) {
   while (const auto event = events.Next()) {
     EXPECT_EQ(parser.Take(*event, deltas).kind, EventVerdict::Kind::kGoesOn);
   }
-  EXPECT_TRUE(parser.TakeEnd(deltas));
+  EXPECT_EQ(parser.TakeEnd(deltas).kind, EventVerdict::Kind::kComplete);
   AnswerBuilder builder;
   for (const Delta& delta : deltas) builder.Add(delta);
   return builder.answer();
@@ -154,7 +154,7 @@ const std::vector<StreamCase> kFailures = {
     {"no output at all",
      Event(
          R"({"candidates": [{"finishReason": "STOP"}],"usageMetadata": {"promptTokenCount": 3}})"),
-     FailureKind::kUpstreamInterrupted, false},
+     FailureKind::kUpstreamMalformed, false},
     {"no JSON after output", kText + Event("oops"), FailureKind::kUpstreamMalformed, true}};
 
 TEST(GeminiStreamTest, FailuresInEveryPlaceAreTold) {
