@@ -5,6 +5,7 @@
 #include "common/concat.h"
 #include "gateway/core/error_body.h"
 #include "gateway/core/failure_classifier.h"
+#include "gateway/dialects/answer_verdict.h"
 #include "gateway/dialects/event_stream.h"
 #include "gateway/dialects/gemini_answer.h"
 #include "gateway/dialects/gemini_embeddings.h"
@@ -68,18 +69,8 @@ Failure ClassifyErrorReply(const UpstreamReply& reply) {
   return ClassifyError(reply.status, reply.headers, ReadErrorBody(reply.body), reply.received_at);
 }
 
-// A success that is no answer: an error inside it, a page, half a JSON text.
-Failure ClassifyBadSuccess(const UpstreamReply& reply, bool is_json) {
-  const ErrorBody body = ReadErrorBody(reply.body);
-  if (body.form == ErrorBody::Form::kEmpty) return MalformedAnswer(reply.status, "is empty");
-  Failure failure = ClassifyErrorReply(reply);
-  const bool says_nothing = failure.kind == FailureKind::kUpstreamMalformed;
-  if (!says_nothing && (body.has_error || body.form == ErrorBody::Form::kText)) return failure;
-  if (body.form == ErrorBody::Form::kPage) {
-    failure.kind = FailureKind::kUpstreamMalformed;
-    return failure;
-  }
-  return MalformedAnswer(reply.status, is_json ? "is of another shape" : "is no complete JSON");
+AnswerVerdict WhatInstead(const std::optional<Json>& json) {
+  return json ? AnswerVerdict::kForeign : AnswerVerdict::kNotJson;
 }
 
 }  // namespace
@@ -117,7 +108,7 @@ std::variant<Answer, Failure> GeminiDialect::ReadAnswer(const UpstreamReply& rep
   if (!IsSuccess(reply)) return ClassifyErrorReply(reply);
   const std::optional<Json> json = ParseGeminiJson(reply.body);
   if (!json || !GeminiAnswerReader::IsAnswer(*json)) {
-    return ClassifyBadSuccess(reply, json.has_value());
+    return ClassifyBadSuccess(reply, WhatInstead(json));
   }
   GeminiAnswerReader reader;
   std::vector<Delta> deltas;
@@ -152,7 +143,7 @@ std::optional<Failure> GeminiDialect::TranslateEmbeddings(const UpstreamReply& r
   const std::optional<Json> json = ParseGeminiJson(reply.body);
   std::optional<std::string> rendered;
   if (json) rendered = RenderGeminiEmbeddings(*json, model, form);
-  if (!rendered) return ClassifyBadSuccess(reply, json.has_value());
+  if (!rendered) return ClassifyBadSuccess(reply, WhatInstead(json));
   body = *std::move(rendered);
   return std::nullopt;
 }
