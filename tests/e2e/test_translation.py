@@ -11,7 +11,10 @@ from support.stack import PROVIDER_DIALECTS
 PAIR = {"routes": 150, "doubles": False}
 TALKERS = ("chat_completions", "responses", "messages")
 PAIRS = [(client, dialect) for client in TALKERS for dialect in PROVIDER_DIALECTS]
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PNG = (  # one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
+    "awAAAABJRU5ErkJggg=="
+)
 DATA_URL = f"data:image/png;base64,{PNG}"
 IMAGE_URL = "https://pictures.example.com/map.png"
 SCHEMA = {
@@ -150,14 +153,8 @@ TOOLS = {
 }
 
 
-def as_gemini_says(said):
-    """Gemini's results are objects, and its calls need no ids: name and order tell them apart."""
-    if said[1] == "call":
-        return (*said[:2], None, *said[3:])
-    return (*said[:2], None, {"result": said[3]}) if said[1] == "result" else said
-
-
 def without_ids(said):
+    """Gemini's calls need no ids: name and order tell them apart."""
     return (*said[:2], None, *said[3:]) if said[1] in ("call", "result") else said
 
 

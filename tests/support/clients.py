@@ -96,6 +96,14 @@ def check_openai_error(body):
     return error
 
 
+def read_arguments(text):
+    """What a model wrote as arguments: normally JSON, else the text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def json_events(reply):
     """The events of a stream in which each has to be JSON, but for OpenAI's end marker."""
     return [json.loads(event) for event in reply.events() if event != "[DONE]"]
@@ -119,7 +127,7 @@ class Chat(Client):
             finish=choice.finish_reason,
         )
         for call in message.tool_calls or []:
-            arguments = json.loads(call.function.arguments)
+            arguments = read_arguments(call.function.arguments)
             seen.tool_calls.append((call.id, call.function.name, arguments))
         self._count(seen, completion.usage)
         return seen
@@ -139,7 +147,7 @@ class Chat(Client):
                 seen.finish = choice.finish_reason or seen.finish
                 self._add_calls(calls, choice.delta.tool_calls or [])
         for call in calls.values():
-            arguments = json.loads(call[2]) if seen.is_whole else None
+            arguments = read_arguments(call[2]) if seen.is_whole else None
             seen.tool_calls.append((call[0], call[1], arguments))
         return seen
 
@@ -232,7 +240,7 @@ class Responses(Client):
             if item.type == "reasoning":
                 seen.reasoning += "".join(part.text for part in [*item.summary, *(item.content or [])])
             elif item.type == "function_call":
-                seen.tool_calls.append((item.call_id, item.name, json.loads(item.arguments)))
+                seen.tool_calls.append((item.call_id, item.name, read_arguments(item.arguments)))
             elif item.type == "message":
                 for part in item.content:
                     seen.text += part.text if part.type == "output_text" else ""
@@ -384,7 +392,8 @@ class Messages(Client):
     @staticmethod
     def _close_block(block, event, arguments):
         if block["type"] == "tool_use":
-            block["input"] = json.loads(arguments.get(event["index"]) or "{}")
+            written = read_arguments(arguments.get(event["index"]) or "{}")
+            block["input"] = written if isinstance(written, dict) else {"unreadable": written}
 
     def _check_error(self, body, reply):
         if reply is not None:

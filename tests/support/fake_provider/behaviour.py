@@ -173,7 +173,10 @@ class Scripts:
         matching = [rule for rule in self._rules if rule.matches(provider, path, model)]
         for rule in matching:
             if rule.queue:
-                return rule.queue.pop(0)
+                behaviour = rule.queue.pop(0)
+                if not rule.queue and not rule.cycle:
+                    self._rules.remove(rule)
+                return behaviour
         for rule in reversed(matching):
             if rule.cycle:
                 return rule.next_in_cycle()
