@@ -1,4 +1,4 @@
-// Drives the official Anthropic SDK and the Vercel AI SDK, unmodified, through several calls at once:
+// Drives the official Anthropic SDK and the Vercel AI SDK, unmodified, several calls at once:
 //   node sdk_jobs.mjs '{"origin": "http://...", "jobs": [{"call": "messages", "model": "..."}]}'
 // prints a JSON list in the order of the jobs: {"ok": ...} with what the SDK returned, or
 // {"raised": {...}}.
@@ -102,7 +102,8 @@ async function run(job) {
     const error = caught.lastError ?? caught;
     const { status = error.statusCode, type, message, requestID, isRetryable } = error;
     const body = error.error ?? error.data;
-    return { raised: { name: error.constructor.name, status, type, message, requestID, isRetryable, body } };
+    const name = error.constructor.name;
+    return { raised: { name, status, type, message, requestID, isRetryable, body } };
   }
 }
 

@@ -4,6 +4,9 @@ import hashlib
 
 import pytest
 
+from support.clients import CLIENTS
+from support.stack import PROVIDER_DIALECTS
+
 KEY_A, KEY_B = "sk-client-a-7c1f", "sk-client-b-91ee"
 
 
@@ -105,6 +108,68 @@ def test_no_key_leaves(pair):
     for attempt in route.first.attempts() + route.second.attempts():
         assert KEY_A not in str(vars(attempt))
     assert own_key not in str([vars(a) for a in route.second.attempts()])
+
+
+@pytest.mark.parametrize("dialect", PROVIDER_DIALECTS)
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("headers", [bearer(KEY_A), {"x-api-key": KEY_A}], ids=["bearer", "x-api"])
+def test_no_key_of_a_client_reaches_a_provider(pair, client, dialect, headers):
+    route = pair.route_of(dialect)
+    reply = pair.gateway.post(
+        client.path, client.request(route.model), {**client.headers, **headers}
+    )
+
+    assert reply.status == 200, reply
+    (attempt,) = route.first.attempts()
+    assert KEY_A not in str(vars(attempt))
+    own = f"key-of-{route.first.name}"
+    assert own in str(attempt.headers) and own not in attempt.target
+
+
+# What is wrong before any provider is asked -> status, kind.
+REFUSALS = {
+    "no key": ({}, {}, 401, "client_auth"),
+    "a model of others": (bearer(KEY_B), {}, 403, "client_forbidden"),
+    "an unknown model": (bearer(KEY_A), {"model": "none"}, 404, "unknown_model"),
+    "a model that is no text": (bearer(KEY_A), {"model": 7}, 400, "bad_request"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_refusals_speak_the_clients_dialect(pair, client, refusal, stream):
+    headers, fields, status, kind = REFUSALS[refusal]
+    body = {**client.request("solo-0", stream=stream), **fields}
+
+    reply = pair.gateway.post(client.path, body, {**client.headers, **headers})
+
+    error = client.failure(reply)
+    assert (reply.status, error["candor"]["kind"]) == (status, kind)
+    assert reply.header("x-should-retry") == "false"
+    assert reply.header("x-candor-provider") == "none"
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=lambda one: one.name)
+def test_a_body_that_is_no_json_is_told_in_the_clients_dialect(pair, client):
+    reply = pair.gateway.post(client.path, b'{"model": ', {**client.headers, **bearer(KEY_A)})
+
+    assert (reply.status, client.failure(reply)["candor"]["kind"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("client", CLIENTS.values(), ids=lambda one: one.name)
+def test_a_target_that_must_rest_is_told_in_the_clients_dialect(pair, client):
+    route = pair.route_of("gemini")
+    route.first.next(status=429, headers={"retry-after": "20"})
+    headers = {**client.headers, **bearer(KEY_A)}
+    body = client.request(route.model)
+    assert pair.gateway.post(client.path, body, headers).status == 429
+
+    reply = pair.gateway.post(client.path, body, headers)
+
+    assert client.failure(reply)["candor"]["kind"] == "no_provider_available"
+    assert reply.status == 503 and reply.wait_ms() >= 18_000
+    assert route.first.attempt_count() == 1
 
 
 def test_an_open_gateway_warns_at_start(programs, pair):

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from support.clients import CLIENTS, EMBEDDINGS
+
 PAIR = {"gateways": 2}
 
 ENVELOPE_2005 = {
@@ -85,21 +87,27 @@ def test_swallowed_429_on_responses_of_a_gemini_model(pair, stream):
     assert route.first.attempt_count() == 1
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/embeddings"])
-def test_swallowed_429_stays_429_on_every_endpoint(pair, path, stream):
-    route = pair.solo()
-    route.first.next(status=429, headers={"retry-after": "20"})
-    body = {
-        "model": route.model,
-        "messages": [{"role": "user", "content": "x"}],
-        "prompt": "x",
-        "input": "x",
-    }
+EVERY_ENDPOINT = [
+    (client, dialect, stream)
+    for client in CLIENTS.values()
+    for dialect in ("openai", "anthropic", "gemini")
+    for stream in (False, True)
+] + [(EMBEDDINGS, dialect, False) for dialect in ("openai", "gemini")]
 
-    reply = pair.gateway.post(path, {**body, "stream": stream} if "embed" not in path else body)
+
+@pytest.mark.parametrize(
+    "client, dialect, stream",
+    EVERY_ENDPOINT,
+    ids=[f"{client.name}-{dialect}-{stream}" for client, dialect, stream in EVERY_ENDPOINT],
+)
+def test_swallowed_429_stays_429_on_every_endpoint(pair, client, dialect, stream):
+    route = pair.route_of(dialect)
+    route.first.next(status=429, headers={"retry-after": "20"})
+
+    reply = client.ask(pair.gateway, route.model, stream=stream)
 
     assert reply.status == 429, reply
+    assert client.failure(reply)["candor"]["kind"] == "rate_limited"
     assert reply.wait_ms() >= 19_500
 
 
