@@ -21,6 +21,7 @@ using common::ConfigRange;
 using std::chrono::milliseconds;
 
 constexpr ConfigRange<milliseconds> kAnyWait{milliseconds(1), std::chrono::hours(24)};
+constexpr size_t kMaxClients = 4096;       // what one hello to ratelimitd may hold
 constexpr size_t kMaxTargetsOfRoute = 64;  // what one ask of ratelimitd may hold
 
 struct Reader {
@@ -209,6 +210,14 @@ std::vector<Route> ReadRoutes(const Reader& reader, ConfigObject& root,
   return routes;
 }
 
+void ReadClientLimits(const Reader& reader, const ConfigNode& node, ClientLimits& limits) {
+  constexpr int64_t kMost = 1'000'000'000;
+  ConfigObject object = reader.Open(node, "limits");
+  object.ReadInt("requests_per_minute", limits.requests_per_minute, {0, kMost});
+  object.ReadInt("tokens_per_minute", limits.tokens_per_minute, {0, kMost});
+  object.ReadInt("concurrent", limits.concurrent_requests, {0, 100'000});
+}
+
 ClientEntry ReadClient(const Reader& reader, const ConfigNode& node) {
   ClientEntry client;
   ConfigObject object = reader.Open(node, "client");
@@ -224,6 +233,7 @@ ClientEntry ReadClient(const Reader& reader, const ConfigNode& node) {
                     "must be 64 hexadecimal digits: printf %s KEY | sha256sum prints them");
   }
   object.ReadStrings("models", client.models);
+  if (const auto child = object.Child("limits")) ReadClientLimits(reader, *child, client.limits);
   return client;
 }
 
@@ -238,6 +248,10 @@ std::vector<ClientEntry> ReadClients(const Reader& reader, ConfigObject& root) {
       }
     }
     clients.push_back(std::move(client));
+    if (clients.size() == kMaxClients + 1) {
+      reader.errors.Add(node.place(), common::Concat("there may be at most ", kMaxClients,
+                                                     " clients: ratelimitd keeps no more"));
+    }
   }
   return clients;
 }

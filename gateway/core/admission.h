@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/core/client_limits.h"
 #include "gateway/core/outcome.h"
 
 namespace gateway {
@@ -27,8 +28,9 @@ struct AdmissionVerdict {
   std::vector<RefusedTarget> refused;
   // Until the first target of the ask would be admitted; refused (or peeked and refused) only.
   std::chrono::milliseconds retry_after{0};
-  bool is_client_limit = false;  // the caller's own limit refused it
-  bool is_degraded = false;      // told from a last known state
+  bool is_client_limit = false;                    // the caller's own limit refused it
+  bool is_degraded = false;                        // told from a last known state
+  std::optional<ClientLimitStatus> client_limits;  // where the client stands; nothing: unlimited
 };
 
 // What ratelimitd is told of one attempt.

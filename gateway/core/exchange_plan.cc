@@ -81,6 +81,7 @@ const common::Target* ExchangePlan::last_target() const {
 
 AskAction ExchangePlan::AskUntried() {
   AskAction ask;
+  ask.is_continuation = !failures_.empty();
   asked_.clear();
   for (size_t i = 0; i < route_.size(); ++i) {
     if (states_[i] != TargetState::kUntried) continue;
@@ -98,12 +99,12 @@ ExchangeAction ExchangePlan::OnGrant(AdmissionVerdict verdict) {
 }
 
 ExchangeAction ExchangePlan::OnRefusal(const AdmissionVerdict& verdict) {
-  for (const RefusedTarget& refused : verdict.refused) NoteRefused(refused);
   if (verdict.is_client_limit) {
     return FailAction{MakeFailure(FailureKind::kClientRateLimited,
                                   "You have reached your own rate limit at this gateway."),
                       verdict.retry_after};
   }
+  for (const RefusedTarget& refused : verdict.refused) NoteRefused(refused);
   if (!failures_.empty()) return Conclude();
   return FailAction{NoProvider("No provider of this model can be asked right now."),
                     verdict.retry_after};

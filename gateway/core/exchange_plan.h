@@ -20,6 +20,8 @@ enum class OnUnreachable : uint8_t { kAllow, kDeny };
 struct AskAction {
   std::vector<common::Target> targets;
   AskMode mode = AskMode::kFirstAvailable;
+  // An attempt was granted before: the client's limits have counted this request.
+  bool is_continuation = false;
 };
 
 // Try this target; its outcome comes back as AttemptFailed, or the exchange is over.

@@ -7,6 +7,7 @@
 
 #include "common/concat.h"
 #include "gateway/core/scrubber.h"
+#include "gateway/core/time_text.h"
 
 namespace gateway {
 namespace {
@@ -188,24 +189,12 @@ Json RenderAnthropicEnvelope(const Failure& failure, const RetryAdvice& advice,
   return {{"type", "error"}, {"error", std::move(error)}, {"request_id", context.request_id}};
 }
 
-// "20s", "7m12s", "1.5s": the grammar of OpenAI's own hint, which clients parse.
-std::string DurationText(milliseconds wait) {
-  const int64_t total_seconds = wait.count() / 1000;
-  const int64_t rest_ms = wait.count() % 1000;
-  if (total_seconds == 0) return common::Concat(rest_ms, "ms");
-  std::string text;
-  if (total_seconds >= 3600) text += common::Concat(total_seconds / 3600, "h");
-  if (total_seconds >= 60) text += common::Concat(total_seconds / 60 % 60, "m");
-  text += common::Concat(RetryAfterSeconds(wait) - total_seconds / 60 * 60, "s");
-  return text;
-}
-
 // Responses clients see no headers of a stream and read the wait off the message.
 void AppendWaitToMessage(const RetryAdvice& advice, Json& error) {
   if (!advice.wait) return;
   const std::string message = error["message"].get<std::string>();
   error["message"] = common::Concat(message, message.empty() || message.back() == '.' ? " " : ". ",
-                                    "Please try again in ", DurationText(*advice.wait), ".");
+                                    "Please try again in ", RenderUnitDuration(*advice.wait), ".");
 }
 
 std::string Event(std::string_view name, const Json& data) {

@@ -11,6 +11,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "common/target.h"
+#include "gateway/core/client_limits.h"
 
 namespace gateway {
 
@@ -40,6 +41,7 @@ struct ClientEntry {
   std::string name;
   KeyHash key_sha256{};
   std::vector<std::string> models;  // globs; empty: every model
+  ClientLimits limits;
 };
 
 // Whether `client` may use `model`.
@@ -60,6 +62,7 @@ class Routes {
 
   // Whether no client is configured: everyone may call.
   bool IsOpen() const { return clients_.empty(); }
+  const std::vector<ClientEntry>& clients() const { return clients_; }
   // nullptr: no client has this key.
   const ClientEntry* Authenticate(std::string_view key) const;
 

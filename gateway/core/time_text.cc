@@ -368,6 +368,16 @@ std::optional<WallTime> ParseRfc3339(std::string_view text) {
   return *moment - *offset + std::chrono::duration_cast<WallTime::duration>(fraction);
 }
 
+std::string RenderUnitDuration(milliseconds wait) {
+  if (wait < std::chrono::seconds(1))
+    return common::Concat(std::max<int64_t>(wait.count(), 0), "ms");
+  const int64_t seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
+  std::string text;
+  if (seconds >= 3600) text += common::Concat(seconds / 3600, "h");
+  if (seconds >= 60) text += common::Concat(seconds / 60 % 60, "m");
+  return common::Concat(text, seconds % 60, "s");
+}
+
 OptionalWait ParseWaitInText(std::string_view text, WallTime now) {
   OptionalWait longest;
   for (const std::string_view phrase : kWaitPhrases) {

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "common/clock.h"
@@ -21,6 +22,9 @@ std::optional<std::chrono::milliseconds> ParseMilliseconds(std::string_view text
 // "7m12s", "1h8m25.745s", "6ms", "0.479417207s", "2d": units d, h, m, s, ms, us, ns in falling
 // order, each at most once, a fraction on the last; rounded up.
 std::optional<std::chrono::milliseconds> ParseGoDuration(std::string_view text);
+// The other way round, in the words that clients parse: "250ms", "20s", "7m12s", "1h0m5s". From a
+// second on rounded up to whole seconds; not negative.
+std::string RenderUnitDuration(std::chrono::milliseconds wait);
 // The three forms of RFC 9110 5.6.7.
 std::optional<common::WallTime> ParseHttpDate(std::string_view text);
 // "2026-01-02T03:04:05.678Z", also with a numeric offset.

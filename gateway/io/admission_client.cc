@@ -246,17 +246,17 @@ void AdmissionSession::UseConfig(std::shared_ptr<const Config> config) {
   pb::SessionHello announced;
   FillHello(announced);
   outgoing_.mutable_credentials()->Swap(announced.mutable_credentials());
+  outgoing_.mutable_client_limits()->Swap(announced.mutable_client_limits());
   ScheduleFlush();
 }
 
 asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
-                                                        std::string_view client_name,
-                                                        milliseconds attempt_timeout) {
+                                                        const AskDetails& details) {
   if (IsAway() || asks_.size() >= kMaxPendingAsks) {
     metrics_.CountAsk(AskResult::kUnreachable, milliseconds(0));
     co_return AdmissionVerdict{};
   }
-  PendingAsk pending{ask, {}, clock_.Monotonic(), client_name, attempt_timeout};
+  PendingAsk pending{ask, {}, clock_.Monotonic(), details};
   const uint64_t id = next_correlation_id_++;
   SendAsk(id, pending);
   asks_.emplace(id, &pending);
@@ -273,8 +273,11 @@ void AdmissionSession::SendAsk(uint64_t id, const PendingAsk& pending) {
   for (const common::Target& target : pending.ask.targets) FillTarget(target, *out.add_targets());
   out.set_mode(pending.ask.mode == AskMode::kPeek ? pb::ADMIT_MODE_PEEK
                                                   : pb::ADMIT_MODE_FIRST_AVAILABLE);
-  if (!pending.client_name.empty()) out.set_client_name(std::string(pending.client_name));
-  out.set_attempt_timeout_ms(pending.attempt_timeout.count());
+  const AskDetails& details = pending.details;
+  if (!details.client_name.empty()) out.set_client_name(std::string(details.client_name));
+  out.set_cost_tokens(details.cost_tokens);
+  out.set_attempt_timeout_ms(details.attempt_timeout.count());
+  out.set_continuation(pending.ask.is_continuation);
 }
 
 void AdmissionSession::Report(AttemptReport report) {
@@ -328,9 +331,8 @@ void AdmissionSession::ScheduleFlush() {
 
 void AdmissionSession::Flush() {
   if (!is_up_) return;
-  if (outgoing_.asks_size() == 0 && outgoing_.credentials_size() == 0 && !reports_.HasUnsent()) {
-    return;
-  }
+  const bool has_news = outgoing_.credentials_size() > 0 || outgoing_.client_limits_size() > 0;
+  if (outgoing_.asks_size() == 0 && !has_news && !reports_.HasUnsent()) return;
   if (!stream_->ClaimWrite()) return;
   FillReports(outgoing_);
   linger_.Clear();
@@ -345,6 +347,9 @@ void AdmissionSession::FillHello(pb::SessionHello& hello) const {
     pb::ProviderCredential& credential = *hello.add_credentials();
     credential.set_provider(provider.name);
     credential.set_fingerprint(Fingerprint(provider));
+  }
+  for (const ClientEntry& client : config_->routes.clients()) {
+    FillClientLimits(client.name, client.limits, *hello.add_client_limits());
   }
   for (const RefusedTarget& refused : known_refusals_.Remaining(clock_.Monotonic())) {
     FillKnownRefusal(refused, *hello.add_known_refusals());

@@ -72,6 +72,13 @@ class AdmissionClient {
 
 class AdmissionStream;  // one incarnation of the RPC
 
+// What an ask says besides its targets.
+struct AskDetails {
+  std::string_view client_name;  // empty: the gateway is open
+  int64_t cost_tokens = 0;       // an estimate
+  std::chrono::milliseconds attempt_timeout{0};
+};
+
 // Not thread-safe: lives on `context`'s thread.
 class AdmissionSession {
  public:
@@ -88,12 +95,11 @@ class AdmissionSession {
   void Start();
   // Closes the stream after what is queued was written; asks from now on are unreachable.
   void Shutdown();
-  // Announces new credentials.
+  // Announces new credentials and clients' limits.
   void UseConfig(std::shared_ptr<const Config> config);
 
   // Never waits longer than the configured deadline.
-  boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask, std::string_view client_name,
-                                               std::chrono::milliseconds attempt_timeout);
+  boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask, const AskDetails& details);
   // Keeps the report until it is acknowledged. A success waits a moment for company on the wire.
   void Report(AttemptReport report);
 
@@ -107,8 +113,7 @@ class AdmissionSession {
     const AskAction& ask;
     OneShot<AdmissionVerdict> answer;
     common::MonotonicTime asked_at;
-    std::string_view client_name;
-    std::chrono::milliseconds attempt_timeout{0};
+    AskDetails details;
   };
   struct DueAsk {
     uint64_t correlation_id = 0;

@@ -99,6 +99,13 @@ void TakeDecisions(const pb::Verdict& message, const std::vector<common::Target>
   }
 }
 
+ClientLimitStatus ParseStatus(const pb::ClientLimitStatus& message) {
+  return {.requests = {message.requests_per_minute(), message.requests_remaining(),
+                       milliseconds(message.requests_reset_ms())},
+          .tokens = {message.tokens_per_minute(), message.tokens_remaining(),
+                     milliseconds(message.tokens_reset_ms())}};
+}
+
 }  // namespace
 
 void FillTarget(const common::Target& target, pb::Target& out) {
@@ -130,11 +137,19 @@ void FillKnownRefusal(const RefusedTarget& refused, pb::KnownRefusal& out) {
   out.set_remaining_ms(refused.retry_after.count());
 }
 
+void FillClientLimits(std::string_view name, const ClientLimits& limits, pb::ClientLimits& out) {
+  out.set_client_name(std::string(name));
+  out.set_requests_per_minute(limits.requests_per_minute);
+  out.set_tokens_per_minute(limits.tokens_per_minute);
+  out.set_concurrent_requests(limits.concurrent_requests);
+}
+
 AdmissionVerdict ParseVerdict(const pb::Verdict& message,
                               const std::vector<common::Target>& targets) {
   AdmissionVerdict verdict;
   verdict.is_degraded = message.degraded();
   TakeDecisions(message, targets, verdict);
+  if (message.has_client_limits()) verdict.client_limits = ParseStatus(message.client_limits());
   if (message.has_grant()) {
     const int index = message.grant().target_index();
     if (index < 0 || index >= static_cast<int>(targets.size())) return verdict;

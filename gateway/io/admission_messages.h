@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <string_view>
 #include <vector>
 
 #include "candor/ratelimitd/v1/admission.pb.h"
@@ -18,6 +19,10 @@ void FillReport(const AttemptReport& report, std::chrono::milliseconds age,
 
 // A refusal that this gateway remembers.
 void FillKnownRefusal(const RefusedTarget& refused, candor::ratelimitd::v1::KnownRefusal& out);
+
+// The limits of the client called `name`.
+void FillClientLimits(std::string_view name, const ClientLimits& limits,
+                      candor::ratelimitd::v1::ClientLimits& out);
 
 // `targets` are those of the ask. A grant of a target that was not asked about is nobody's:
 // unreachable.

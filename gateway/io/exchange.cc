@@ -123,8 +123,12 @@ asio::awaitable<void> Exchange::CarryOut(ExchangeAction action) {
 }
 
 asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
-  const milliseconds timeout = ProviderOf(*route_.front()).timeouts.total;
-  return admission_.Ask(ask, call_.client_name, timeout);
+  const AskDetails details{.client_name = call_.client_name,
+                           .cost_tokens = EstimateTokens(call_.body.size()),
+                           .attempt_timeout = ProviderOf(*route_.front()).timeouts.total};
+  AdmissionVerdict verdict = co_await admission_.Ask(ask, details);
+  if (verdict.client_limits) client_limits_ = verdict.client_limits;
+  co_return verdict;
 }
 
 asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action) {
@@ -391,7 +395,14 @@ std::string Exchange::RenderHead(int status, std::string_view content_type,
   head.degraded = plan_.degraded();
   head.upstream_request_id = upstream_request_id;
   head.now = loop_.clock.Wall();
-  return RenderReplyHead(head, more);
+  if (!client_limits_) return RenderReplyHead(head, more);
+  // The caller's own limits are what it can act on; a provider's under the same names would
+  // mislead.
+  std::vector<HeaderField> headers = RenderLimitHeaders(*client_limits_);
+  for (const HeaderField& field : more) {
+    if (!field.name.starts_with("x-ratelimit-")) headers.push_back(field);
+  }
+  return RenderReplyHead(head, headers);
 }
 
 std::vector<HeaderField> Exchange::RateLimitHeaders(const Attempt& attempt) const {

@@ -113,7 +113,8 @@ class Exchange {
   std::unique_ptr<ProviderCall> provider_call_;
   const RouteTarget* target_ = nullptr;
   std::string token_;
-  std::chrono::milliseconds provider_time_{0};  // spent waiting for providers before the status
+  std::optional<ClientLimitStatus> client_limits_;  // as last told
+  std::chrono::milliseconds provider_time_{0};      // spent waiting for providers before the status
   int64_t tokens_used_ = 0;
   bool is_cancelled_ = false;
   bool has_head_gone_ = false;  // the status line is with the client

@@ -84,6 +84,19 @@ struct Ask {
   std::string_view client_name{};
   int64_t cost_tokens = 0;
   milliseconds attempt_timeout{0};  // 0: unknown
+  // A further attempt for a request that the client's limits have admitted and counted.
+  bool is_continuation = false;
+};
+
+// What is left of the limits of a client.
+struct LimitStatus {
+  struct Of {
+    int64_t per_minute = 0;  // 0: unlimited
+    int64_t remaining = 0;
+    milliseconds reset{0};  // until all of it is there again
+  };
+  Of requests;
+  Of tokens;
 };
 
 struct TargetDecision {
@@ -98,6 +111,7 @@ struct Verdict {
   milliseconds lease{0};        // 0: no lease
   milliseconds retry_after{0};  // positive if and only if refused
   std::vector<TargetDecision> decisions;
+  std::optional<LimitStatus> client_limits;  // after this decision; nothing: it has none
 };
 
 struct AttemptReport {

@@ -41,13 +41,19 @@ Breaker::View ClientLimits::Look(std::string_view name, int64_t cost_tokens, Mon
   return client->limits.Look(client->settings, cost_tokens, RefusalReason::kClientLimit, now);
 }
 
-uint64_t ClientLimits::Take(std::string_view name, int64_t cost_tokens, const Limits::Lease& lease,
-                            MonotonicTime now) {
+uint64_t ClientLimits::Take(std::string_view name, const LimitCost& cost,
+                            const Limits::Lease& lease, MonotonicTime now) {
   Client* client = Find(name);
   if (client == nullptr) return 0;
-  client->limits.Take(client->settings, cost_tokens, lease, now);
+  client->limits.Take(client->settings, cost, lease, now);
   Touch(*client);
   return client->id;
+}
+
+std::optional<LimitStatus> ClientLimits::Status(std::string_view name, MonotonicTime now) const {
+  const Client* client = Find(name);
+  if (client == nullptr) return std::nullopt;
+  return client->limits.Status(client->settings, now);
 }
 
 void ClientLimits::Settle(uint64_t id, uint64_t lease_id, int64_t more_tokens, MonotonicTime now) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +27,10 @@ class ClientLimits {
   Breaker::View Look(std::string_view name, int64_t cost_tokens, MonotonicTime now);
   bool IsLimited(std::string_view name) const { return Find(name) != nullptr; }
   // Commits an admission. Returns the client's number; 0: it is not known.
-  uint64_t Take(std::string_view name, int64_t cost_tokens, const Limits::Lease& lease,
+  uint64_t Take(std::string_view name, const LimitCost& cost, const Limits::Lease& lease,
                 MonotonicTime now);
+  // Nothing: it is not known.
+  std::optional<LimitStatus> Status(std::string_view name, MonotonicTime now) const;
   // An attempt of the client with this number is over; one that is forgotten owes nothing.
   void Settle(uint64_t id, uint64_t lease_id, int64_t more_tokens, MonotonicTime now);
   void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);

@@ -15,6 +15,10 @@ class Gcra {
   // When `cost` conforms to `per_minute` (0: no limit); `now` or earlier: at once. A cost above a
   // whole minute's worth conforms once nothing is owed.
   MonotonicTime ReadyAt(int64_t per_minute, int64_t cost, MonotonicTime now) const;
+  // How much conforms at once.
+  int64_t Remaining(int64_t per_minute, MonotonicTime now) const;
+  // Until nothing is owed.
+  std::chrono::nanoseconds UntilFull(MonotonicTime now) const;
   // Takes `cost`, conforming or not; a negative one gives back. At most an hour is ever owed.
   void Take(int64_t per_minute, int64_t cost, MonotonicTime now);
   // Whether nothing is owed: a new one would say the same.

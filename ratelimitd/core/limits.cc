@@ -32,13 +32,23 @@ Breaker::View Limits::Look(const LimitSettings& settings, int64_t cost_tokens, R
   return {Decision::kReject, reason, ready};
 }
 
-void Limits::Take(const LimitSettings& settings, int64_t cost_tokens, const Lease& lease,
+void Limits::Take(const LimitSettings& settings, const LimitCost& cost, const Lease& lease,
                   MonotonicTime now) {
-  requests_.Take(settings.requests_per_minute, 1, now);
-  tokens_.Take(settings.tokens_per_minute, cost_tokens, now);
+  requests_.Take(settings.requests_per_minute, cost.requests, now);
+  tokens_.Take(settings.tokens_per_minute, cost.tokens, now);
   if (settings.concurrent > 0 && lease.id != 0) {
     permits_[lease.id] = {lease.reporter_id, lease.until};
   }
+}
+
+LimitStatus Limits::Status(const LimitSettings& settings, MonotonicTime now) const {
+  const auto status = [now](const Gcra& gcra, int64_t per_minute) -> LimitStatus::Of {
+    if (per_minute == 0) return {};
+    return {per_minute, gcra.Remaining(per_minute, now),
+            std::chrono::ceil<milliseconds>(gcra.UntilFull(now))};
+  };
+  return {status(requests_, settings.requests_per_minute),
+          status(tokens_, settings.tokens_per_minute)};
 }
 
 void Limits::Settle(const LimitSettings& settings, uint64_t lease_id, int64_t more_tokens,

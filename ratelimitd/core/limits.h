@@ -15,6 +15,12 @@ namespace ratelimitd {
 // What an attempt used beyond its estimate. One that cannot have used any gives its estimate back.
 int64_t TokensBeyondEstimate(const AttemptReport& report, int64_t estimate);
 
+// What one attempt takes.
+struct LimitCost {
+  int64_t requests = 1;
+  int64_t tokens = 0;  // an estimate
+};
+
 class Limits {
  public:
   struct Lease {
@@ -27,8 +33,9 @@ class Limits {
   Breaker::View Look(const LimitSettings& settings, int64_t cost_tokens, RefusalReason reason,
                      MonotonicTime now);
   // Commits an admission.
-  void Take(const LimitSettings& settings, int64_t cost_tokens, const Lease& lease,
+  void Take(const LimitSettings& settings, const LimitCost& cost, const Lease& lease,
             MonotonicTime now);
+  LimitStatus Status(const LimitSettings& settings, MonotonicTime now) const;
   // The attempt is over: ends its lease and corrects the estimate by `more_tokens` (may be
   // negative).
   void Settle(const LimitSettings& settings, uint64_t lease_id, int64_t more_tokens,

@@ -191,9 +191,12 @@ void TargetTable::LearnClientLimits(std::string_view name, const LimitSettings& 
 }
 
 bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict) {
+  if (ask.is_continuation) return false;
   const Breaker::View view = clients_.Look(ask.client_name, ask.cost_tokens, moment.now);
   if (view.decision != Decision::kReject) return false;
-  verdict.retry_after = SpreadWait(view.until, moment.now, moment.chance);
+  // One client alone waits for this: there is no herd to spread.
+  verdict.retry_after =
+      std::max(std::chrono::ceil<milliseconds>(view.until - moment.now), milliseconds(1));
   verdict.decisions.assign(ask.targets.size(),
                            {Decision::kReject, view.reason, verdict.retry_after});
   return true;
@@ -206,8 +209,9 @@ void TargetTable::TakeFromLimits(const Ask& ask, Provider& provider, uint64_t re
   const Limits::Lease lease{.id = ++last_id_,
                             .reporter_id = reporter_id,
                             .until = LeaseEnd(provider.settings->breaker, ask, now)};
-  provider.limits.Take(limits, ask.cost_tokens, lease, now);
-  token.client_id = clients_.Take(ask.client_name, ask.cost_tokens, lease, now);
+  provider.limits.Take(limits, {.requests = 1, .tokens = ask.cost_tokens}, lease, now);
+  const LimitCost of_client{.requests = ask.is_continuation ? 0 : 1, .tokens = ask.cost_tokens};
+  token.client_id = clients_.Take(ask.client_name, of_client, lease, now);
   token.lease_id = lease.id;
   token.cost_tokens = static_cast<uint64_t>(ask.cost_tokens);
 }
@@ -226,6 +230,11 @@ void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) 
   verdict.lease = milliseconds(0);
   verdict.retry_after = milliseconds(0);
   reporters_.Find(ask.reporter, moment.now);
+  Decide(ask, moment, verdict);
+  verdict.client_limits = clients_.Status(ask.client_name, moment.now);
+}
+
+void TargetTable::Decide(const Ask& ask, const Moment& moment, Verdict& verdict) {
   if (RefuseByClientLimit(ask, moment, verdict)) return;
   if (GrantFirst(ask, moment, Breaker::Resort::kOrdinary, verdict)) return;
   if (GrantFirst(ask, moment, Breaker::Resort::kLast, verdict)) return;

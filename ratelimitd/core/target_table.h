@@ -195,6 +195,7 @@ class TargetTable {
   void Advance(Entry& entry, const Moment& moment);
   Breaker::View Look(const Ask& ask, const Found& found, MonotonicTime now,
                      Breaker::Resort resort) const;
+  void Decide(const Ask& ask, const Moment& moment, Verdict& verdict);
   bool RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict);
   void TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id, MonotonicTime now,
                       AdmissionToken& token);

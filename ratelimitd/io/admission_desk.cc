@@ -44,6 +44,9 @@ DeskResult DecideMessage(const DeskMessage& message, TargetTable& table,
   const auto asks = static_cast<size_t>(request.asks_size());
   if (memory.verdicts.size() < asks) memory.verdicts.resize(asks);
   DeskResult result;
+  for (const pb::ClientLimits& limits : request.client_limits()) {
+    table.LearnClientLimits(limits.client_name(), ParseClientLimits(limits), next_moment().now);
+  }
   for (const pb::ProviderCredential& credential : request.credentials()) {
     table.LearnCredential(credential.provider(), credential.fingerprint(), next_moment());
   }

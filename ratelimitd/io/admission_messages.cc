@@ -108,8 +108,10 @@ grpc::Status CheckHello(const pb::SessionHello& hello) {
 grpc::Status CheckSessionRequest(const pb::SessionRequest& request) {
   return FirstError({CheckCount(request.asks_size(), kMaxPerMessage, "asks"),
                      CheckCount(request.reports_size(), kMaxPerMessage, "reports"),
+                     CheckCount(request.client_limits_size(), kMaxPerMessage, "client_limits"),
                      CheckCount(request.credentials_size(), kMaxPerMessage, "credentials"),
                      CheckEach(request.asks(), CheckAsk), CheckEach(request.reports(), CheckReport),
+                     CheckEach(request.client_limits(), CheckClientLimits),
                      CheckEach(request.credentials(), CheckCredential)});
 }
 
@@ -147,7 +149,8 @@ Ask ParseAsk(const pb::Ask& message, std::string_view reporter, LeaseKind lease_
           .mode = is_peek ? AdmitMode::kPeek : AdmitMode::kFirstAvailable,
           .client_name = message.client_name(),
           .cost_tokens = std::clamp<int64_t>(message.cost_tokens(), 0, kMaxTokens),
-          .attempt_timeout = ClampMs(message.attempt_timeout_ms(), kDayMs)};
+          .attempt_timeout = ClampMs(message.attempt_timeout_ms(), kDayMs),
+          .is_continuation = message.continuation()};
 }
 
 AttemptReport ParseReport(const pb::AttemptReport& message, std::string_view reporter) {
@@ -202,6 +205,15 @@ void BuildVerdict(const Verdict& verdict, uint64_t correlation_id, pb::Verdict& 
     built.set_reason(static_cast<pb::RefusalReason>(decision.reason));
     built.set_retry_after_ms(decision.retry_after.count());
   }
+  if (!verdict.client_limits) return;
+  const LimitStatus& status = *verdict.client_limits;
+  pb::ClientLimitStatus& limits = *message.mutable_client_limits();
+  limits.set_requests_per_minute(status.requests.per_minute);
+  limits.set_requests_remaining(status.requests.remaining);
+  limits.set_requests_reset_ms(status.requests.reset.count());
+  limits.set_tokens_per_minute(status.tokens.per_minute);
+  limits.set_tokens_remaining(status.tokens.remaining);
+  limits.set_tokens_reset_ms(status.tokens.reset.count());
 }
 
 void BuildAck(uint64_t sequence_number, AckStatus status, pb::ReportAck& message) {

@@ -75,11 +75,13 @@ class ClientLimitsTest : public testing::Test {
                         .targets = targets_,
                         .client_name = "team",
                         .cost_tokens = cost_tokens,
-                        .attempt_timeout = 20s},
+                        .attempt_timeout = 20s,
+                        .is_continuation = is_continuation_},
                        fleet_.Now(), verdict);
     return verdict;
   }
 
+  bool is_continuation_ = false;
   Fleet fleet_;
   std::vector<TargetName> targets_ = {Fleet::kTarget, {"azure", "gpt"}};
 };
@@ -94,6 +96,35 @@ TEST_F(ClientLimitsTest, RefusalAppliesToEveryTarget) {
     EXPECT_EQ(decision.retry_after, 60s);
   }
   EXPECT_EQ(verdict.retry_after, 60s);
+}
+
+TEST_F(ClientLimitsTest, EveryVerdictSaysWhatIsLeft) {
+  EXPECT_FALSE(Ask().client_limits.has_value());
+  Allow({.requests_per_minute = 60, .tokens_per_minute = 1000});
+  const Verdict first = Ask(250);
+  ASSERT_TRUE(first.client_limits.has_value());
+  EXPECT_EQ(first.client_limits->requests.per_minute, 60);
+  EXPECT_EQ(first.client_limits->requests.remaining, 59);
+  EXPECT_EQ(first.client_limits->requests.reset, 1s);
+  EXPECT_EQ(first.client_limits->tokens.per_minute, 1000);
+  EXPECT_EQ(first.client_limits->tokens.remaining, 750);
+  EXPECT_EQ(first.client_limits->tokens.reset, 15s);
+  const Verdict refused = Ask(900);
+  EXPECT_EQ(refused.granted_index, -1);
+  EXPECT_EQ(refused.client_limits->tokens.remaining, 750) << "a refusal takes nothing";
+  EXPECT_EQ(refused.retry_after, 9s) << "when 900 fit again";
+}
+
+TEST_F(ClientLimitsTest, AFurtherAttemptIsNoSecondRequest) {
+  Allow({.requests_per_minute = 1, .concurrent = 1});
+  const Verdict first = Ask();
+  fleet_.Report(first, OutcomeKind::kUpstreamError);
+  EXPECT_EQ(Ask().granted_index, -1);
+  is_continuation_ = true;
+  const Verdict second = Ask();
+  EXPECT_EQ(second.granted_index, 0);
+  EXPECT_EQ(second.client_limits->requests.remaining, 0);
+  EXPECT_EQ(second.client_limits->requests.reset, 60s);
 }
 
 TEST_F(ClientLimitsTest, EstimateIsCorrectedByTheReport) {
