@@ -85,7 +85,7 @@ TEST(KeyHashTest, AnythingElseIsRefused) {
 }
 
 TEST(RoutesTest, FindsModelsAndClients) {
-  ClientEntry client{"team-a", HashKey("key-a"), {"gpt-*"}};
+  ClientEntry client{"team-a", HashKey("key-a"), {"gpt-*"}, {}};
   const Routes routes({{"gpt-4o", {Target("a", 0, 0)}}}, {client});
   ASSERT_NE(routes.Find("gpt-4o"), nullptr);
   EXPECT_EQ(routes.Find("gpt-4"), nullptr);
