@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(ClientLimitsTest, HeadersAreOpenAisAndLeaveUnlimitedOnesOut) {
+TEST(LimitHeadersTest, HeadersAreOpenAisAndLeaveUnlimitedOnesOut) {
   const ClientLimitStatus status{.requests = {600, 599, 100ms}, .tokens = {}};
   std::string text;
   for (const HeaderField& field : RenderLimitHeaders(status)) {
@@ -23,7 +23,7 @@ TEST(ClientLimitsTest, HeadersAreOpenAisAndLeaveUnlimitedOnesOut) {
             "x-ratelimit-reset-requests: 100ms\n");
 }
 
-TEST(ClientLimitsTest, AnEstimateNeverRoundsToNothing) {
+TEST(LimitHeadersTest, AnEstimateNeverRoundsToNothing) {
   EXPECT_EQ(EstimateTokens(0), 0);
   EXPECT_EQ(EstimateTokens(1), 1);
   EXPECT_EQ(EstimateTokens(400), 100);
