@@ -350,7 +350,10 @@ FIELDS = {
                 "tool_choice",
             ),
             "responses": ({"tools": responses_tools(), "tool_choice": "required"}, "tool_choice"),
-            "messages": ({"tools": messages_tools(), "tool_choice": {"type": "any"}}, "tool_choice"),
+            "messages": (
+                {"tools": messages_tools(), "tool_choice": {"type": "any"}},
+                "tool_choice",
+            ),
         },
         lambda asked: asked.tool_choice == "required",
     ),

@@ -238,7 +238,8 @@ class Responses(Client):
             seen.finish = response.incomplete_details.reason
         for item in response.output:
             if item.type == "reasoning":
-                seen.reasoning += "".join(part.text for part in [*item.summary, *(item.content or [])])
+                parts = [*item.summary, *(item.content or [])]
+                seen.reasoning += "".join(part.text for part in parts)
             elif item.type == "function_call":
                 seen.tool_calls.append((item.call_id, item.name, read_arguments(item.arguments)))
             elif item.type == "message":

@@ -23,7 +23,7 @@ class Call:
     """One request as the dialect understands it."""
 
     dialect: str  # "openai", "azure", "anthropic", "gemini" or "" for an unknown path
-    api: str  # "chat", "completions", "embeddings", "responses", "models", "messages", "generate" ...
+    api: str  # "chat", "responses", "messages", "generate" ...: a key of _BODIES
     provider: str  # "default" when the path names none
     model: str
     is_stream: bool
