@@ -706,6 +706,17 @@ TEST(AnthropicMessagesTest, AChatBecomesTurnsThatAnthropicTakes) {
   EXPECT_EQ(built.dropped, (std::vector<std::string>{"detail", "reasoning", "name"}));
 }
 
+TEST(AnthropicMessagesTest, ResultsStandFirstInTheirTurn) {
+  const Value body = Value::parse(Built(ParsedChat(R"({"messages":[
+      {"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]},
+      {"role":"user","content":"also"},
+      {"role":"tool","tool_call_id":"a","content":"one"}]})"))
+                                      .body);
+  EXPECT_EQ(body["messages"][1]["content"], Value::parse(R"([
+      {"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"one"}]},
+      {"type":"text","text":"also"}])"));
+}
+
 TEST(AnthropicMessagesTest, InstructionsAloneAreTheUsersTurn) {
   const Value body = Value::parse(
       Built(ParsedChat(R"({"messages":[{"role":"system","content":"say hi"}]})")).body);
