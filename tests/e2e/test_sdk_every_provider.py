@@ -11,7 +11,7 @@ import pytest
 from support.asked import read_asked
 from support.stack import PROVIDER_DIALECTS
 
-PAIR = {"routes": 60, "doubles": False}
+PAIR = {"routes": 120, "doubles": False}
 HEALTHY = "Honest answers travel"
 SCHEMA = {
     "type": "object",

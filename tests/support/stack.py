@@ -125,14 +125,20 @@ class Pair:
             **special.get(dialect, {}),
         }
 
+    def _take(self, dialect):
+        """The number of a route that no test has used."""
+        number = next(self._unused[dialect], None)
+        assert number is not None, f"raise PAIR['routes']: those of {dialect} are used up"
+        return number
+
     def solo(self):
         """A route with one provider."""
-        i = next(self._unused["openai"])
+        i = self._take("openai")
         return Route(f"solo-{i}", [self.fake.named(f"first-{i}")])
 
     def duo(self):
         """A route with two providers; the second is asked when the first fails."""
-        i = next(self._unused["openai"])
+        i = self._take("openai")
         return Route(f"duo-{i}", [self.fake.named(f"first-{i}"), self.fake.named(f"second-{i}")])
 
     def azure(self):
@@ -143,7 +149,7 @@ class Pair:
         """A route with one provider that speaks `dialect`."""
         if dialect == "openai":
             return self.solo()
-        i = next(self._unused[dialect])
+        i = self._take(dialect)
         return Route(f"on-{dialect}-{i}", [self.fake.named(f"{dialect}-{i}")])
 
 
