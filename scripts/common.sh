@@ -17,7 +17,7 @@ build_packages=(
   libsqlite3-dev libhiredis-dev libgtest-dev libgmock-dev)
 run_packages=(ca-certificates curl python3)
 test_packages=(clang-format-14 openssl prometheus python3-venv redis-server)
-bench_packages=(nginx-light wrk)
+bench_packages=(nginx-light wrk libbenchmark-dev)
 
 say() { printf '\n== %s\n' "$*"; }
 die() {

@@ -1,6 +1,11 @@
 // All that is known about providers and targets, bounded: the answers to "may this be asked now?"
 // and the place where reports become facts. Pure: `now` and chance are arguments.
 //
+// Memory: at most `max_targets` targets and as many providers. A target that nobody has heard of
+// takes less than 3 KiB together with a provider of its own, one with a whole history of
+// transitions less than 12 KiB with names of ordinary length; tests/bench/table_memory holds that.
+// Those with facts in force never make room for others.
+//
 // Not thread-safe: the owner holds one mutex around it. No call blocks or does I/O; a decision
 // costs about a microsecond.
 #pragma once

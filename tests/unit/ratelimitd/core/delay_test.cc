@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+
 namespace ratelimitd {
 namespace {
 
@@ -30,6 +33,65 @@ TEST(DelayTest, JitterStaysWithinItsFactors) {
     const milliseconds length = Jitter(10s, 0.75, 1.25, chance);
     EXPECT_GE(length, 7500ms);
     EXPECT_LT(length, 12500ms);
+  }
+}
+
+// Whatever the arguments: each is compared with its neighbour, which must not be better off.
+TEST(DelayTest, EscalateNeverFallsNeverExceedsTheLimitAndAtMostMultipliesByTheFactor) {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 20'000; ++i) {
+    const milliseconds first(1 + static_cast<int64_t>(random() % 10'000'000));
+    const milliseconds limit(1 + static_cast<int64_t>(random() % 100'000'000));
+    const int factor = 2 + static_cast<int>(random() % 8);
+    const int times = static_cast<int>(random() % 40);
+    const milliseconds length = Escalate(first, factor, times, limit);
+    const milliseconds next = Escalate(first, factor, times + 1, limit);
+    ASSERT_LE(length, limit);
+    ASSERT_GE(length, std::min(first, limit));
+    ASSERT_GE(next, length);
+    ASSERT_LE(next, length * factor);
+    ASSERT_TRUE(next == limit || next == length * factor) << first.count() << " times " << times;
+  }
+}
+
+TEST(DelayTest, JitterGrowsWithChanceAndWithLength) {
+  std::mt19937_64 random(2);
+  const auto share = [&random] { return static_cast<double>(random() % 1000) / 1000; };
+  for (int i = 0; i < 20'000; ++i) {
+    const milliseconds length(static_cast<int64_t>(random() % 1'000'000'000));
+    const double low = share(), high = share();
+    ASSERT_LE(Jitter(length, 0.75, 1.25, std::min(low, high)),
+              Jitter(length, 0.75, 1.25, std::max(low, high)));
+    ASSERT_LE(Jitter(length, 1.0, 1.2, low), Jitter(length * 2, 1.0, 1.2, low));
+    ASSERT_GE(Jitter(length, 1.0, 1.2, low), length) << "never earlier than asked";
+  }
+}
+
+TEST(DelayTest, DecayNeverRisesAndWaitingTwiceIsWaitingOnce) {
+  std::mt19937_64 random(3);
+  const MonotonicTime start{1h};
+  for (int i = 0; i < 20'000; ++i) {
+    const int count = static_cast<int>(random() % 20);
+    const auto minutes = [&random] { return std::chrono::minutes(random() % 30); };
+    const MonotonicTime middle = start + minutes();
+    const MonotonicTime end = middle + minutes();
+    const int decayed = DecayPerMinute(count, start, middle);
+    ASSERT_LE(decayed, count);
+    ASSERT_GE(decayed, 0);
+    ASSERT_EQ(DecayPerMinute(decayed, middle, end), DecayPerMinute(count, start, end));
+  }
+}
+
+TEST(DelayTest, SpreadWaitNeverEndsBeforeTheDeadlineWhateverTheTimes) {
+  std::mt19937_64 random(4);
+  for (int i = 0; i < 20'000; ++i) {
+    const MonotonicTime now{std::chrono::nanoseconds(random() % 1'000'000'000'000)};
+    const MonotonicTime until = now + std::chrono::nanoseconds(random() % 1'000'000'000'000);
+    const double chance = static_cast<double>(random() % 1000) / 1000;
+    const milliseconds told = SpreadWait(until, now, chance);
+    ASSERT_GE(now + told, until);
+    ASSERT_LE(now + told, until + 1s + 1ms);
+    ASSERT_GE(SpreadWait(until, now, 0.999), told);
   }
 }
 
