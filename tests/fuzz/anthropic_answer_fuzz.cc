@@ -1,7 +1,6 @@
 // A message, relayed and translated: however a stream is cut, the client gets the same; one that is
 // not complete never shows the marker of success; a whole message that is accepted is never empty.
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -11,40 +10,13 @@
 #include "gateway/dialects/anthropic_messages.h"
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/translated_stream.h"
-#include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/read_stream.h"
 
 namespace {
 
+using candor_test::ReadStream;
 using candor_test::Require;
-
-struct Result {
-  std::string client_bytes;
-  bool is_committed = false;
-  bool is_complete = false;
-  std::optional<gateway::FailureKind> failure;
-  int64_t tokens = 0;
-  bool operator==(const Result&) const = default;
-};
-
-void Add(const gateway::StreamStep& step, Result& result) {
-  Require(!step.failure || !step.is_complete);
-  Require(step.client_bytes.empty() || step.is_committed);
-  result.client_bytes += step.client_bytes;
-  result.is_committed |= step.is_committed;
-  result.is_complete |= step.is_complete;
-  if (step.failure) result.failure = step.failure->kind;
-}
-
-Result ReadStream(gateway::StreamReader& stream, const std::vector<std::string_view>& pieces) {
-  Result result;
-  for (const std::string_view piece : pieces) {
-    if (!result.is_complete && !result.failure) Add(stream.Feed(piece), result);
-  }
-  if (!result.is_complete && !result.failure) Add(stream.Finish(), result);
-  Require(result.is_complete != result.failure.has_value());
-  result.tokens = stream.TokensUsed();
-  return result;
-}
+using Result = candor_test::StreamResult;
 
 Result Relayed(const std::vector<std::string_view>& pieces) {
   const auto stream = gateway::AnthropicDialect().NewRelayedStream(gateway::Endpoint::kMessages);
@@ -82,9 +54,8 @@ void CheckWhole(std::string_view body) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto input = candor_test::TakeInput(data, size);
   CheckWhole(input.text);
-  const size_t cut = candor_test::CutAt(input);
   const std::vector<std::string_view> whole = {input.text};
-  const std::vector<std::string_view> pieces = {input.text.substr(0, cut), input.text.substr(cut)};
+  const std::vector<std::string_view> pieces = candor_test::CutInTwo(input);
   Require(Relayed(whole) == Relayed(pieces));
   const gateway::OpenAiChatClient chat;
   const Result translated = Translated(chat, whole);

@@ -1,7 +1,7 @@
 // A chat completion that is translated: however a stream is cut, the client gets the same; one that
 // is not complete never shows the marker of success; a whole answer that is accepted is never
 // empty.
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -9,41 +9,18 @@
 
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/translated_stream.h"
-#include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/read_stream.h"
 
 namespace {
 
 using candor_test::Require;
 
-struct Result {
-  std::string client_bytes;
-  bool is_committed = false;
-  bool is_complete = false;
-  std::optional<gateway::FailureKind> failure;
-  bool operator==(const Result&) const = default;
-};
-
-void Add(const gateway::StreamStep& step, Result& result) {
-  Require(!step.failure || !step.is_complete);
-  Require(step.client_bytes.empty() || step.is_committed);
-  result.client_bytes += step.client_bytes;
-  result.is_committed |= step.is_committed;
-  result.is_complete |= step.is_complete;
-  if (step.failure) result.failure = step.failure->kind;
-}
-
-Result ReadStream(const std::vector<std::string_view>& pieces) {
+candor_test::StreamResult Read(const std::vector<std::string_view>& pieces) {
   const gateway::Conversation conversation;
   gateway::TranslatedStream stream(
       std::make_unique<gateway::OpenAiChatDeltaParser>(),
       gateway::OpenAiChatClient().NewStreamRenderer({conversation, "1", 1}));
-  Result result;
-  for (const std::string_view piece : pieces) {
-    if (!result.is_complete && !result.failure) Add(stream.Feed(piece), result);
-  }
-  if (!result.is_complete && !result.failure) Add(stream.Finish(), result);
-  Require(result.is_complete != result.failure.has_value());
-  return result;
+  return candor_test::ReadStream(stream, pieces);
 }
 
 void CheckWhole(std::string_view body) {
@@ -61,9 +38,8 @@ void CheckWhole(std::string_view body) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto input = candor_test::TakeInput(data, size);
   CheckWhole(input.text);
-  const size_t cut = candor_test::CutAt(input);
-  const Result whole = ReadStream({input.text});
-  Require(whole == ReadStream({input.text.substr(0, cut), input.text.substr(cut)}));
+  const candor_test::StreamResult whole = Read({input.text});
+  Require(whole == Read(candor_test::CutInTwo(input)));
   const bool shows_end = whole.client_bytes.ends_with("data: [DONE]\n\n");
   Require(shows_end == whole.is_complete);
   return 0;

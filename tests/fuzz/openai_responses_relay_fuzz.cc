@@ -1,13 +1,12 @@
 // However a stream of a Responses API is cut, the client gets the same; one that is not complete
 // never shows the event of success. A whole answer is one or a failure with a status that says so.
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "gateway/core/sse.h"
 #include "gateway/dialects/dialect.h"
-#include "tests/fuzz/fuzz_input.h"
+#include "tests/fuzz/read_stream.h"
 
 namespace {
 
@@ -15,39 +14,9 @@ using candor_test::Require;
 
 constexpr auto kEndpoint = gateway::Endpoint::kResponses;
 
-struct Result {
-  std::string client_bytes;
-  bool is_committed = false;
-  bool is_complete = false;
-  std::optional<gateway::FailureKind> failure;
-  int64_t tokens = 0;
-  int64_t next_sequence_number = 0;
-  std::string response_id;
-  bool operator==(const Result&) const = default;
-};
-
-void Add(const gateway::StreamStep& step, Result& result) {
-  Require(!step.failure || !step.is_complete);
-  Require(step.client_bytes.empty() || step.is_committed);
-  result.client_bytes += step.client_bytes;
-  result.is_committed |= step.is_committed;
-  result.is_complete |= step.is_complete;
-  if (step.failure) result.failure = step.failure->kind;
-}
-
-Result ReadStream(const std::vector<std::string>& pieces) {
+candor_test::StreamResult Read(const std::vector<std::string_view>& pieces) {
   const auto reader = gateway::FindDialect("openai")->NewRelayedStream(kEndpoint);
-  Result result;
-  for (const std::string& piece : pieces) {
-    if (!result.is_complete && !result.failure) Add(reader->Feed(piece), result);
-  }
-  if (!result.is_complete && !result.failure) Add(reader->Finish(), result);
-  Require(result.is_complete != result.failure.has_value());
-  result.tokens = reader->TokensUsed();
-  Require(result.tokens >= 0);
-  result.next_sequence_number = reader->position().next_sequence_number;
-  result.response_id = reader->position().response_id;
-  return result;
+  return candor_test::ReadStream(*reader, pieces);
 }
 
 // Which of two members of one name counts is for nobody to say.
@@ -59,7 +28,7 @@ bool IsSuccess(std::string_view data) {
   return json["type"] == "response.completed";
 }
 
-void CheckEnd(const Result& result) {
+void CheckEnd(const candor_test::StreamResult& result) {
   gateway::SseReader reader(1 << 20);
   reader.Feed(result.client_bytes);
   while (const auto event = reader.Next()) {
@@ -79,10 +48,8 @@ void CheckWhole(std::string_view body) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto input = candor_test::TakeInput(data, size);
   CheckWhole(input.text);
-  const std::string text(input.text);
-  const size_t cut = candor_test::CutAt(input);
-  const Result whole = ReadStream({text});
-  Require(whole == ReadStream({text.substr(0, cut), text.substr(cut)}));
+  const candor_test::StreamResult whole = Read({input.text});
+  Require(whole == Read(candor_test::CutInTwo(input)));
   CheckEnd(whole);
   return 0;
 }
