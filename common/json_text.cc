@@ -71,11 +71,27 @@ bool IsWideControl(std::string_view sequence) {
          static_cast<unsigned char>(sequence[1]) < 0xA0;
 }
 
+// How many bytes `text` begins with that stand for themselves.
+size_t PlainRun(std::string_view text) {
+  size_t length = 0;
+  while (length < text.size()) {
+    const auto c = static_cast<unsigned char>(text[length]);
+    if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\') break;
+    ++length;
+  }
+  return length;
+}
+
 }  // namespace
 
 void AppendJsonString(std::string_view text, std::string& out) {
   out += '"';
   while (!text.empty()) {
+    if (const size_t plain = PlainRun(text); plain > 0) {
+      out += text.substr(0, plain);
+      text.remove_prefix(plain);
+      continue;
+    }
     const size_t length = SequenceLength(text);
     const std::string_view sequence = text.substr(0, length);
     if (length == 0) {

@@ -110,6 +110,7 @@ class Walk {
       }
       case ondemand::json_type::number:
         value.type = JsonType::kNumber;
+        value.token = TokenOf(node);
         if (node.get_double().get(value.number)) return Status::kInvalid;
         break;
       case ondemand::json_type::boolean:
@@ -129,13 +130,20 @@ class Walk {
 
   // A raw token reaches up to the next one; white space may stand between.
   template <typename Node>
-  size_t EndOfString(Node& node) const {
+  static std::string_view TokenOf(Node& node) {
     std::string_view token;
     if constexpr (std::is_same_v<Node, ondemand::document>) {
-      if (node.raw_json_token().get(token)) return offset_;
+      if (node.raw_json_token().get(token)) return {};
     } else {
       token = node.raw_json_token();
     }
+    return token;
+  }
+
+  template <typename Node>
+  size_t EndOfString(Node& node) const {
+    const std::string_view token = TokenOf(node);
+    if (token.empty()) return offset_;
     const size_t quote = token.rfind('"');
     return static_cast<size_t>(token.data() - base_) + (quote == token.npos ? 0 : quote + 1);
   }

@@ -20,6 +20,7 @@ struct JsonValue {
   JsonType type = JsonType::kNull;
   std::string* text = nullptr;  // strings only: unescaped; the receiver may move it away
   double number = 0;            // numbers only
+  std::string_view token = {};  // numbers only: as written
   bool boolean = false;         // booleans only
 };
 

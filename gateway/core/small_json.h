@@ -1,5 +1,5 @@
-// JSON text as a value, for bodies that are small and rare: errors. Bounded in size and depth, and
-// without exceptions. Pure.
+// JSON text as a value that can be asked and changed, without exceptions: bounded in depth, and for
+// errors, which are small and rare, in size. Pure.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,6 +15,11 @@ using Json = nlohmann::ordered_json;
 inline constexpr size_t kMaxErrorBytes = 1 << 20;
 // What is nested deeper is left out.
 inline constexpr int kMaxErrorDepth = 24;
+
+// `text` of any size as a value, in a time that grows with its length alone. Discarded
+// (is_discarded) when it is no JSON, no UTF-8, or nested deeper than kMaxJsonDepth. Whole numbers
+// stay whole. Of several members of one name the first is found.
+Json ParseJson(std::string_view text);
 
 // `text` as a value; nothing when it is no JSON, larger than kMaxErrorBytes or no UTF-8.
 std::optional<Json> ParseSmallJson(std::string_view text);

@@ -243,8 +243,7 @@ class Builder {
   }
 
   void AddToolCall(const Part& part, size_t index, Json& blocks) {
-    Json input = part.text.empty() ? Json::object()
-                                   : Json::parse(part.text, nullptr, /*allow_exceptions=*/false);
+    Json input = part.text.empty() ? Json::object() : ParseJson(part.text);
     if (!input.is_object()) {
       return RefuseMessage(index, "holds a tool call whose arguments are no JSON object");
     }

@@ -425,7 +425,7 @@ class RequestParser {
 
 std::variant<Conversation, Failure> AnthropicMessagesClient::ParseRequest(
     std::string_view body) const {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(body);
   return RequestParser(json).Parse();
 }
 

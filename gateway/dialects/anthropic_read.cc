@@ -81,7 +81,7 @@ FinishReason ReadAnthropicStopReason(std::string_view text) {
 }
 
 std::variant<Answer, Failure> ReadAnthropicMessage(const UpstreamReply& reply) {
-  const Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(reply.body);
   const Json& content = MemberOf(json, "content");
   if (!content.is_array()) return MalformedAnswer(reply.status, "is of another shape");
   Answer answer;
@@ -98,7 +98,7 @@ std::variant<Answer, Failure> ReadAnthropicMessage(const UpstreamReply& reply) {
 }
 
 EventVerdict AnthropicDeltaParser::Take(const SseEvent& event, std::vector<Delta>& deltas) {
-  const Json json = Json::parse(event.data, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(event.data);
   const std::string type = TextAt(json, "type");
   if (event.name == "error" || MemberOf(json, "error").is_object()) {
     return {EventVerdict::Kind::kError};

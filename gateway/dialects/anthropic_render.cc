@@ -12,7 +12,7 @@ namespace {
 // Clients need an object: arguments that are none are handed over as they are inside one.
 Json InputOf(const std::string& arguments) {
   if (arguments.empty()) return Json::object();
-  Json input = Json::parse(arguments, nullptr, /*allow_exceptions=*/false);
+  Json input = ParseJson(arguments);
   return input.is_object() ? input : Json{{"arguments", arguments}};
 }
 

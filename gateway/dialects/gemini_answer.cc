@@ -22,13 +22,6 @@ constexpr int64_t kMostCandidates = 128;
 constexpr std::array<std::string_view, 5> kSilentMembers = {"text", "thought", "thoughtSignature",
                                                             "partMetadata", "videoMetadata"};
 
-class ScanOnly final : public JsonReceiver {
- public:
-  bool OnKey(int, std::string&) override { return true; }
-  bool OnValue(int, const JsonValue&, size_t) override { return true; }
-  bool OnClose(int) override { return true; }
-};
-
 Delta MakeDelta(Delta::Kind kind, int choice, int part) {
   Delta delta;
   delta.kind = kind;
@@ -64,9 +57,7 @@ uint64_t HashOf(std::string_view text, uint64_t hash = 14695981039346656037u) {
 }  // namespace
 
 std::optional<Json> ParseGeminiJson(std::string_view text) {
-  ScanOnly receiver;
-  if (ScanJson(text, receiver).status != JsonScanResult::Status::kComplete) return std::nullopt;
-  Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  Json json = ParseJson(text);
   if (json.is_discarded()) return std::nullopt;
   return json;
 }

@@ -78,7 +78,7 @@ std::string EncodeBase64(const Json& values) {
 
 std::variant<GeminiEmbeddingsBody, Failure> BuildGeminiEmbeddings(std::string_view resource,
                                                                   std::string_view client_body) {
-  const Json json = Json::parse(client_body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(client_body);
   RequestReader::Findings findings;
   RequestReader reader(json, "", findings);
   reader.Ignore("model");

@@ -101,7 +101,7 @@ Json RenderMessage(const Choice& choice) {
 }  // namespace
 
 std::variant<Answer, Failure> ReadOpenAiChatAnswer(const UpstreamReply& reply) {
-  const Json json = Json::parse(reply.body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(reply.body);
   const Json& choices = MemberOf(json, "choices");
   if (!choices.is_array()) return MalformedAnswer(reply.status, "is of another shape");
   Answer answer;

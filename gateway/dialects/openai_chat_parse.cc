@@ -298,7 +298,7 @@ void ParseHints(RequestReader& reader, Conversation& conversation) {
 }  // namespace
 
 std::variant<Conversation, Failure> OpenAiChatClient::ParseRequest(std::string_view body) const {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(body);
   Findings findings;
   RequestReader reader(json, "", findings);
   Conversation conversation;

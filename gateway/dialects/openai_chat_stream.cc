@@ -140,7 +140,7 @@ EventVerdict OpenAiChatDeltaParser::Take(const SseEvent& event, std::vector<Delt
   const bool is_error =
       event.name == "error" || JudgeOpenAiChunk(event.data) == ChunkVerdict::kOther;
   if (is_error) return {EventVerdict::Kind::kError};
-  const Json chunk = Json::parse(event.data, nullptr, /*allow_exceptions=*/false);
+  const Json chunk = ParseJson(event.data);
   if (!std::exchange(has_started_, true)) {
     Delta start = MakeDelta(Delta::Kind::kStart, 0);
     id_ = start.id = TextAt(chunk, "id");

@@ -92,7 +92,7 @@ class CompletionsStreamRenderer final : public StreamRenderer {
 
 std::variant<Conversation, Failure> OpenAiCompletionsClient::ParseRequest(
     std::string_view body) const {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(body);
   RequestReader::Findings findings;
   RequestReader reader(json, "", findings);
   Conversation conversation;

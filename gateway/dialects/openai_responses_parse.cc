@@ -226,7 +226,7 @@ Json EchoOf(const Json& request) {
 
 std::variant<Conversation, Failure> OpenAiResponsesClient::ParseRequest(
     std::string_view body) const {
-  const Json json = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json json = ParseJson(body);
   RequestReader::Findings findings;
   RequestReader reader(json, "", findings);
   Conversation conversation;

@@ -53,9 +53,11 @@ std::vector<const RouteTarget*> Exchange::ChooseTargets() {
     auto planned = Plan(*target);
     if (auto* failure = std::get_if<Failure>(&planned)) {
       if (!refusal_) refusal_ = std::move(*failure);
-    } else {
-      able.push_back(target);
+      continue;
     }
+    // The one that is asked first, as a rule, need not be translated again.
+    if (able.empty()) first_call_ = {target, std::get<0>(std::move(planned))};
+    able.push_back(target);
   }
   if (able.empty()) return route;
   refusal_.reset();
@@ -177,9 +179,13 @@ asio::awaitable<std::optional<Failure>> Exchange::Converse() {
 }
 
 asio::awaitable<std::optional<Failure>> Exchange::ConverseOnce() {
-  auto planned = Plan(*target_);
-  if (auto* failure = std::get_if<Failure>(&planned)) co_return std::move(*failure);
-  provider_call_ = std::get<std::unique_ptr<ProviderCall>>(std::move(planned));
+  if (first_call_.target == target_ && first_call_.call) {
+    provider_call_ = std::move(first_call_.call);
+  } else {
+    auto planned = Plan(*target_);
+    if (auto* failure = std::get_if<Failure>(&planned)) co_return std::move(*failure);
+    provider_call_ = std::get<std::unique_ptr<ProviderCall>>(std::move(planned));
+  }
   std::optional<Failure> failure = co_await attempt_->Begin(provider_call_->request());
   if (failure) co_return failure;
   const bool is_success = attempt_->status() / 100 == 2;

@@ -105,6 +105,10 @@ class Exchange {
   ClientCall call_;
   ClientAsk ask_;
   std::optional<Failure> refusal_;
+  struct {
+    const RouteTarget* target = nullptr;
+    std::unique_ptr<ProviderCall> call;
+  } first_call_;  // of the first target, when it had to be translated to know that it can serve
   std::vector<const RouteTarget*> route_;
   ExchangePlan plan_;
 
