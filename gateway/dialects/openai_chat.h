@@ -60,8 +60,7 @@ class OpenAiChatDeltaParser final : public DeltaParser {
   };
 
   void TakeChoice(const Json& choice, std::vector<Delta>& deltas);
-  void TakeText(int index, const Json& delta, const char* member, Delta::Kind kind,
-                std::vector<Delta>& deltas);
+  void TakeText(int index, std::string text, Delta::Kind kind, std::vector<Delta>& deltas);
   void TakeToolCall(int index, size_t position, const Json& call, std::vector<Delta>& deltas);
   void TakeUsage(const Json& chunk, std::vector<Delta>& deltas);
   EventVerdict TakeDone(std::vector<Delta>& deltas);

@@ -18,23 +18,6 @@ void AddText(Part::Kind kind, std::string text, std::vector<Part>& parts) {
   parts.push_back(std::move(part));
 }
 
-// Mistral's `content` may be an array: of texts and of reasoning, which is an array of texts again.
-void ReadContent(const Json& content, std::vector<Part>& parts) {
-  if (content.is_string()) return AddText(Part::Kind::kText, content.get<std::string>(), parts);
-  if (!content.is_array()) return;
-  for (const Json& item : content) {
-    AddText(Part::Kind::kText, TextAt(item, "text"), parts);
-    const Json& thinking = MemberOf(item, "thinking");
-    if (thinking.is_string()) {
-      AddText(Part::Kind::kReasoning, thinking.get<std::string>(), parts);
-    }
-    if (!thinking.is_array()) continue;
-    for (const Json& piece : thinking) {
-      AddText(Part::Kind::kReasoning, TextAt(piece, "text"), parts);
-    }
-  }
-}
-
 Part ReadToolCall(const Json& call, size_t index, const std::string& answer_id) {
   Part part;
   part.kind = Part::Kind::kToolCall;
@@ -51,7 +34,7 @@ Choice ReadChoice(const Json& json, const std::string& answer_id) {
   Choice choice;
   const Json& message = MemberOf(json, "message");
   AddText(Part::Kind::kReasoning, ReasoningOf(message), choice.parts);
-  ReadContent(MemberOf(message, "content"), choice.parts);
+  for (Part& part : ContentOf(message)) choice.parts.push_back(std::move(part));
   AddText(Part::Kind::kRefusal, TextAt(message, "refusal"), choice.parts);
   const Json& calls = MemberOf(message, "tool_calls");
   if (calls.is_array()) {
@@ -110,7 +93,10 @@ std::variant<Answer, Failure> ReadOpenAiChatAnswer(const UpstreamReply& reply) {
   answer.created_at = CountAt(json, "created");
   answer.service_tier = TextAt(json, "service_tier");
   answer.system_fingerprint = TextAt(json, "system_fingerprint");
-  for (const Json& choice : choices) answer.choices.push_back(ReadChoice(choice, answer.id));
+  for (const Json& choice : choices) {
+    if (HasForeignOutput(MemberOf(choice, "message"))) return ForeignOutput(reply.status);
+    answer.choices.push_back(ReadChoice(choice, answer.id));
+  }
   answer.usage = ReadOpenAiUsageObject(MemberOf(json, "usage"));
   if (IsEmpty(answer)) return MalformedAnswer(reply.status, "has no output");
   return answer;

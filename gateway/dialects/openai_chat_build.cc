@@ -12,6 +12,9 @@ namespace {
 constexpr int64_t kLowBudget = 4096;
 constexpr int64_t kMediumBudget = 16384;
 
+// OpenAI refuses longer ones; what Claude Code calls its user is longer.
+constexpr size_t kLongestUser = 64;
+
 std::string_view EffortOf(const Reasoning& reasoning) {
   if (!reasoning.effort.empty()) return reasoning.effort;
   if (!reasoning.budget_tokens) return {};
@@ -250,7 +253,11 @@ class Builder {
     const std::string_view effort = EffortOf(c.reasoning);
     if (!effort.empty()) body_["reasoning_effort"] = effort;
     if (!c.verbosity.empty()) body_["verbosity"] = c.verbosity;
-    if (!c.user.empty()) body_["user"] = c.user;
+    if (c.user.size() > kLongestUser) {
+      Drop(Field::kUser);
+    } else if (!c.user.empty()) {
+      body_["user"] = c.user;
+    }
     // OpenAI takes metadata for stored completions only, and other words for tiers than Anthropic.
     if (!c.metadata.is_null() && !c.metadata.empty()) Drop(Field::kMetadata);
     if (c.service_tier.empty()) return;

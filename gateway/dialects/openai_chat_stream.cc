@@ -2,6 +2,7 @@
 
 #include "common/concat.h"
 #include "common/json_text.h"
+#include "gateway/dialects/event_stream.h"
 #include "gateway/dialects/openai_answer.h"
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/openai_chat_relay.h"
@@ -148,7 +149,12 @@ EventVerdict OpenAiChatDeltaParser::Take(const SseEvent& event, std::vector<Delt
     start.created_at = CountAt(chunk, "created");
     deltas.push_back(std::move(start));
   }
-  for (const Json& choice : MemberOf(chunk, "choices")) TakeChoice(choice, deltas);
+  for (const Json& choice : MemberOf(chunk, "choices")) {
+    if (HasForeignOutput(MemberOf(choice, "delta"))) {
+      return {EventVerdict::Kind::kError, ForeignOutput(kStreamStatus)};
+    }
+    TakeChoice(choice, deltas);
+  }
   TakeUsage(chunk, deltas);
   return {};
 }
@@ -160,9 +166,13 @@ void OpenAiChatDeltaParser::TakeChoice(const Json& choice, std::vector<Delta>& d
   const Json& delta = MemberOf(choice, "delta");
   const char* reasoning =
       TextAt(delta, "reasoning_content").empty() ? "reasoning" : "reasoning_content";
-  TakeText(at, delta, reasoning, Delta::Kind::kReasoning, deltas);
-  TakeText(at, delta, "content", Delta::Kind::kText, deltas);
-  TakeText(at, delta, "refusal", Delta::Kind::kRefusal, deltas);
+  TakeText(at, TextAt(delta, reasoning), Delta::Kind::kReasoning, deltas);
+  for (Part& part : ContentOf(delta)) {
+    const bool is_text = part.kind == Part::Kind::kText;
+    TakeText(at, std::move(part.text), is_text ? Delta::Kind::kText : Delta::Kind::kReasoning,
+             deltas);
+  }
+  TakeText(at, TextAt(delta, "refusal"), Delta::Kind::kRefusal, deltas);
   const Json& calls = MemberOf(delta, "tool_calls");
   if (calls.is_array()) {
     for (size_t i = 0; i < calls.size(); ++i) TakeToolCall(at, i, calls[i], deltas);
@@ -178,9 +188,8 @@ void OpenAiChatDeltaParser::TakeChoice(const Json& choice, std::vector<Delta>& d
   deltas.back().finish = ReadOpenAiFinishReason(finish, !state.part_of_call.empty());
 }
 
-void OpenAiChatDeltaParser::TakeText(int index, const Json& delta, const char* member,
-                                     Delta::Kind kind, std::vector<Delta>& deltas) {
-  std::string text = TextAt(delta, member);
+void OpenAiChatDeltaParser::TakeText(int index, std::string text, Delta::Kind kind,
+                                     std::vector<Delta>& deltas) {
   if (text.empty()) return;
   ChoiceState& state = StateOf(index);
   if (state.open_part < 0 || state.open_kind != kind) {

@@ -1,8 +1,10 @@
 #include "gateway/dialects/openai_chat_values.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/concat.h"
+#include "gateway/core/failure_classifier.h"
 #include "gateway/dialects/openai_chat.h"
 
 namespace gateway {
@@ -11,7 +13,47 @@ namespace {
 // No provider counts more; larger figures are nonsense.
 constexpr double kMostTokens = 1e12;
 
+void AddText(Part::Kind kind, std::string text, std::vector<Part>& parts) {
+  if (text.empty()) return;
+  Part part;
+  part.kind = kind;
+  part.text = std::move(text);
+  parts.push_back(std::move(part));
+}
+
 }  // namespace
+
+// Reasoning is an item that holds a text or an array of texts again.
+std::vector<Part> ContentOf(const Json& message) {
+  std::vector<Part> parts;
+  AddText(Part::Kind::kText, TextAt(message, "content"), parts);
+  const Json& content = MemberOf(message, "content");
+  if (!content.is_array()) return parts;
+  for (const Json& item : content) {
+    AddText(Part::Kind::kText, TextAt(item, "text"), parts);
+    AddText(Part::Kind::kReasoning, TextAt(item, "thinking"), parts);
+    const Json& thinking = MemberOf(item, "thinking");
+    if (!thinking.is_array()) continue;
+    for (const Json& piece : thinking) {
+      AddText(Part::Kind::kReasoning, TextAt(piece, "text"), parts);
+    }
+  }
+  return parts;
+}
+
+bool HasForeignOutput(const Json& message) {
+  for (const char* name : {"function_call", "images", "audio"}) {
+    const Json& value = MemberOf(message, name);
+    if (value.is_structured() && !value.empty()) return true;
+  }
+  return false;
+}
+
+Failure ForeignOutput(int status) {
+  Failure failure = MalformedAnswer(status, "holds output that cannot be translated");
+  failure.is_permanent = true;
+  return failure;
+}
 
 const Json& MemberOf(const Json& json, const char* name) {
   static const Json null;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gateway/dialects/conversation.h"
 
@@ -15,6 +16,13 @@ const Json& MemberOf(const Json& json, const char* name);
 std::string TextAt(const Json& json, const char* name);
 // A count that is no negative number and not absurdly large; else 0.
 int64_t CountAt(const Json& json, const char* name);
+
+// The texts and the reasoning in a message's `content`, which is a text or, with Mistral, an array.
+std::vector<Part> ContentOf(const Json& message);
+// Output that no neutral part holds: images, audio, a function call of before tools were.
+bool HasForeignOutput(const Json& message);
+// The failure that it is: better than an answer without it.
+Failure ForeignOutput(int status);
 
 // `reasoning_content`, or `reasoning` as others call it.
 std::string ReasoningOf(const Json& message);

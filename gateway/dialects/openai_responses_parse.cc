@@ -2,6 +2,7 @@
 #include <limits>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "common/concat.h"
 #include "gateway/dialects/openai_chat_values.h"
 #include "gateway/dialects/openai_fields.h"
@@ -66,21 +67,21 @@ void ParseAllowedTools(RequestReader& reader, Conversation& conversation) {
   if (!SetChoiceMode(reader.NeededText("mode"), conversation.tool_choice)) {
     return reader.Fail("mode", "must be auto or required");
   }
-  std::vector<Tool> allowed;
+  absl::flat_hash_set<std::string> known;
+  for (const Tool& tool : conversation.tools) known.insert(tool.name);
+  absl::flat_hash_set<std::string> allowed;
   const Json* names = reader.NeededArray("tools");
   for (size_t i = 0; names != nullptr && i < names->size(); ++i) {
     RequestReader item((*names)[i], reader.PathOf("tools", i), reader.findings());
     if (item.NeededText("type") != "function") {
       return item.Refuse("type", "cannot be translated: only functions can");
     }
-    const std::string name = item.NeededText("name");
-    const auto found = std::find_if(conversation.tools.begin(), conversation.tools.end(),
-                                    [&](const Tool& tool) { return tool.name == name; });
-    if (found == conversation.tools.end()) return item.Fail("name", "is none of the tools");
-    allowed.push_back(*found);
+    std::string name = item.NeededText("name");
+    if (!known.contains(name)) return item.Fail("name", "is none of the tools");
+    allowed.insert(std::move(name));
     item.RefuseTheRest();
   }
-  conversation.tools = std::move(allowed);
+  std::erase_if(conversation.tools, [&](const Tool& tool) { return !allowed.contains(tool.name); });
 }
 
 void ParseToolChoice(RequestReader& reader, Conversation& conversation) {

@@ -503,6 +503,56 @@ TEST(OpenAiChatTest, ParallelCallsThatInterleaveStayApart) {
   EXPECT_EQ(choice.finish, FinishReason::kToolCalls);
 }
 
+TEST(OpenAiChatTest, ContentThatIsAnArrayIsReadFromStreamsToo) {
+  constexpr char kStream[] =
+      "data: "
+      "{\"choices\":[{\"index\":0,\"delta\":{\"content\":[{\"type\":\"thinking\",\"thinking\":"
+      "[{\"type\":\"text\",\"text\":\"why\"}]},{\"type\":\"text\",\"text\":\"x\"}]}}]}\n\n"
+      "data: "
+      "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"y\"},\"finish_reason\":\"stop\"}]}\n\n"
+      "data: [DONE]\n\n";
+  OpenAiChatDeltaParser parser;
+  SseReader events(1 << 20);
+  events.Feed(kStream);
+  AnswerBuilder builder;
+  while (const auto event = events.Next()) {
+    std::vector<Delta> deltas;
+    parser.Take(*event, deltas);
+    for (const Delta& delta : deltas) builder.Add(delta);
+  }
+  const std::vector<Part>& parts = builder.answer().choices.at(0).parts;
+  ASSERT_EQ(parts.size(), 2U);
+  EXPECT_EQ(parts[0].text, "why");
+  EXPECT_EQ(parts[1].text, "xy");
+}
+
+TEST(OpenAiChatTest, OutputThatCannotBeTranslatedIsAFailureAndNoEmptyAnswer) {
+  for (const char* output : {R"("function_call":{"name":"f","arguments":"{}"})",
+                             R"("images":[{"type":"image_url"}])", R"("audio":{"id":"a"})"}) {
+    SCOPED_TRACE(output);
+    const std::string message = std::string("{\"content\":\"\",") + output + "}";
+    const std::string whole = "{\"choices\":[{\"message\":" + message + "}]}";
+    const auto read = ReadOpenAiChatAnswer({200, Headers(), whole, common::WallTime()});
+    ASSERT_TRUE(std::holds_alternative<Failure>(read));
+    EXPECT_TRUE(std::get<Failure>(read).is_permanent);
+    const Conversation conversation;
+    const std::string stream = "data: {\"choices\":[{\"index\":0,\"delta\":" + message +
+                               "}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},"
+                               "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    const StreamResult result = Translated({stream}, ContextOf(conversation));
+    EXPECT_EQ(result.failure, FailureKind::kUpstreamMalformed);
+    EXPECT_EQ(result.client_bytes, "");
+  }
+}
+
+TEST(OpenAiChatTest, AUserThatIsTooLongIsLeftOutByName) {
+  Conversation conversation;
+  conversation.user = std::string(65, 'u');
+  EXPECT_EQ(Built(conversation).dropped, std::vector<std::string>{"user"});
+  conversation.user.pop_back();
+  EXPECT_EQ(Value::parse(Built(conversation).body)["user"], conversation.user);
+}
+
 TEST(OpenAiCompletionsTest, ThePromptBecomesOneUsersMessage) {
   auto parsed = OpenAiCompletionsClient().ParseRequest(
       R"({"model":"m","prompt":["Say hi"],"max_tokens":5,"stop":"\n"})");
