@@ -44,9 +44,9 @@ class ProviderThread:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def next(self, _provider, path, model):
+    def next(self, asked, path):
         """For serve.Provider: what to do with a request for this path."""
-        call = dialects.locate(path, json.dumps({"model": model}))
+        call = dialects.locate(path, json.dumps({"model": asked.model}))
         try:
             return behaviour.parse_behaviour(render(self.case, call) if call.dialect else {})
         except Exception as error:

@@ -24,15 +24,15 @@ class Programs:
         self.started = []
 
     def ratelimitd(self, config=None, name="ratelimitd"):
-        return self._add(Ratelimitd(self.directory, config, name))
+        return self.add(Ratelimitd(self.directory, config, name))
 
     def gateway(self, config, name="gateway", env=None):
-        return self._add(Gateway(self.directory, config, name, env))
+        return self.add(Gateway(self.directory, config, name, env))
 
     def fake_provider(self, name="fake_provider", tls=False):
-        return self._add(FakeProvider(self.directory, name, tls))
+        return self.add(FakeProvider(self.directory, name, tls))
 
-    def _add(self, program):
+    def add(self, program):
         self.started.append(program)
         return program
 

@@ -169,8 +169,8 @@ class Scripts:
     def clear(self):
         self._rules.clear()
 
-    def next(self, provider, path, model):
-        matching = [rule for rule in self._rules if rule.matches(provider, path, model)]
+    def next(self, call, path):
+        matching = [rule for rule in self._rules if rule.matches(call.provider, path, call.model)]
         for rule in matching:
             if rule.queue:
                 behaviour = rule.queue.pop(0)

@@ -48,7 +48,7 @@ class Provider:
             if drop_next:
                 attempt.outcome = "misbehaved"
                 return
-            behaviour = self._scripts.next(call.provider, _path(request), call.model)
+            behaviour = self._scripts.next(call, _path(request))
             acting = Acting(call, request, behaviour, attempt, outgoing)
             await _act_unless_peer_leaves(acting, incoming, attempt)
             if behaviour.afterwards in ("close", "hang_up") or _wants_close(request):
