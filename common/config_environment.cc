@@ -7,11 +7,13 @@
 #include "absl/strings/ascii.h"
 #include "common/concat.h"
 #include "common/file_text.h"
+#include "common/file_watcher.h"
 
 namespace common {
 namespace {
 
-constexpr size_t kMaxSecretFileBytes = 64 * 1024;
+// Bundles of all public authorities take a quarter of it.
+constexpr size_t kMaxFileBytes = 1024 * 1024;
 
 bool IsVariableName(std::string_view name) {
   return !name.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(name.front())) &&
@@ -41,7 +43,15 @@ ConfigEnvironment SystemConfigEnvironment() {
             if (value == nullptr) return std::nullopt;
             return value;
           },
-          .file = [](const std::string& path) { return ReadFileText(path, kMaxSecretFileBytes); }};
+          .file = [](const std::string& path) { return ReadFileText(path, kMaxFileBytes); }};
+}
+
+ConfigEnvironment WatchedConfigEnvironment(FileWatcher& watcher) {
+  ConfigEnvironment environment = SystemConfigEnvironment();
+  environment.file = [&watcher](const std::string& path) {
+    return watcher.Read(path, kMaxFileBytes);
+  };
+  return environment;
 }
 
 absl::StatusOr<ExpandedText> ExpandVariables(std::string_view text,

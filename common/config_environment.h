@@ -10,15 +10,20 @@
 
 namespace common {
 
+class FileWatcher;
+
 struct ConfigEnvironment {
   // Value of an environment variable, or nothing.
   std::function<std::optional<std::string>(const std::string& name)> variable;
-  // Content of a file (a mounted secret), at most 64 KiB, or the error.
+  // Content of a file (a mounted secret, a certificate), at most 1 MiB, or the error.
   std::function<absl::StatusOr<std::string>(const std::string& path)> file;
 };
 
 // The process's own environment and file system.
 ConfigEnvironment SystemConfigEnvironment();
+
+// The same; files that are read through it are watched from then on. `watcher` must outlive it.
+ConfigEnvironment WatchedConfigEnvironment(FileWatcher& watcher);
 
 struct ExpandedText {
   std::string text;

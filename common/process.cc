@@ -1,15 +1,12 @@
 #include "common/process.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cassert>
 #include <csignal>
 #include <cstdlib>
 
@@ -23,7 +20,6 @@ namespace common {
 namespace {
 
 constexpr size_t kMaxKernelFileBytes = 64 * 1024;
-constexpr size_t kMaxWatchedBytes = 4 * 1024 * 1024;
 constexpr std::string_view kControlGroupRoot = "/sys/fs/cgroup";
 constexpr int kMaxCpus = 4'096;
 
@@ -174,37 +170,6 @@ void SignalListener::Run() {
       _exit(1);
     }
   }
-}
-
-FileWatcher::FileWatcher(std::string path, std::chrono::milliseconds interval,
-                         std::function<void()> on_change)
-    : path_(std::move(path)),
-      interval_(interval),
-      on_change_(std::move(on_change)),
-      content_(ReadFileText(path_, kMaxWatchedBytes).value_or("")),
-      wake_fd_(eventfd(0, EFD_CLOEXEC)) {
-  assert(wake_fd_ >= 0);
-  thread_ = std::thread([this] { Run(); });
-}
-
-FileWatcher::~FileWatcher() {
-  eventfd_write(wake_fd_, 1);
-  thread_.join();
-  close(wake_fd_);
-}
-
-void FileWatcher::Run() {
-  pollfd wake = {.fd = wake_fd_, .events = POLLIN, .revents = 0};
-  while (poll(&wake, 1, static_cast<int>(interval_.count())) <= 0) {
-    if (HasChanged()) on_change_();
-  }
-}
-
-bool FileWatcher::HasChanged() {
-  absl::StatusOr<std::string> content = ReadFileText(path_, kMaxWatchedBytes);
-  if (!content.ok() || *content == content_) return false;
-  content_ = *std::move(content);
-  return true;
 }
 
 }  // namespace common

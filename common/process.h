@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -63,29 +62,6 @@ class SignalListener {
   std::function<void()> on_stop_;
   std::function<void()> on_reload_;
   std::atomic<bool> is_ending_ = false;
-  std::thread thread_;
-};
-
-// Calls `on_change` on its own thread when the content that `path` leads to has changed (also by a
-// swapped symbolic link, as Kubernetes does with a ConfigMap). Looks every `interval`. Construct
-// before reading the file for the first time, so that no change is missed. A file that cannot be
-// read for a while has not changed; one above 4 MiB is not watched.
-class FileWatcher {
- public:
-  FileWatcher(std::string path, std::chrono::milliseconds interval,
-              std::function<void()> on_change);
-  // Waits for a callback that is running.
-  ~FileWatcher();
-
- private:
-  void Run();
-  bool HasChanged();
-
-  std::string path_;
-  std::chrono::milliseconds interval_;
-  std::function<void()> on_change_;
-  std::string content_;
-  int wake_fd_;
   std::thread thread_;
 };
 

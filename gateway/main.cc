@@ -7,10 +7,13 @@
 #include <iostream>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "common/admin_server.h"
 #include "common/clock.h"
+#include "common/config_environment.h"
+#include "common/file_watcher.h"
 #include "common/health_check.h"
 #include "common/log.h"
 #include "common/process.h"
@@ -39,8 +42,9 @@ struct LoadedConfig {
   gateway::TlsContexts tls;
 };
 
-absl::StatusOr<LoadedConfig> Load(const std::string& path) {
-  auto config = gateway::ReadConfig(path, common::SystemConfigEnvironment());
+absl::StatusOr<LoadedConfig> Load(const std::string& path,
+                                  const common::ConfigEnvironment& environment) {
+  auto config = gateway::ReadConfig(path, environment);
   if (!config.ok()) return config.status();
   auto tls = gateway::BuildTlsContexts(**config);
   if (!tls.ok()) return tls.status();
@@ -83,7 +87,7 @@ class Gateway {
   int Run() {
     StopLatch latch;
     common::SignalListener signals([&] { latch.Stop(); }, [this] { Reload(); });
-    common::FileWatcher watcher(config_path_, kConfigLookInterval, [this] { Reload(); });
+    watcher_.emplace(std::vector{config_path_}, kConfigLookInterval, [this] { Reload(); });
     const absl::Status started = Start();
     if (!started.ok()) {
       std::cerr << started.message() << std::endl;
@@ -97,7 +101,8 @@ class Gateway {
  private:
   absl::Status Start() {
     const std::lock_guard lock(mutex_);
-    absl::StatusOr<LoadedConfig> loaded = Load(config_path_);
+    absl::StatusOr<LoadedConfig> loaded =
+        Load(config_path_, common::WatchedConfigEnvironment(*watcher_));
     if (!loaded.ok()) return loaded.status();
     config_ = loaded->config;
     auto admin = common::AdminServer::Start(config_->admin, {[this] { return metrics_.Render(); },
@@ -124,7 +129,9 @@ class Gateway {
   void Reload() {
     const std::lock_guard lock(mutex_);
     if (!server_) return;
-    absl::StatusOr<LoadedConfig> loaded = Load(config_path_);
+    watcher_->StartOver();
+    absl::StatusOr<LoadedConfig> loaded =
+        Load(config_path_, common::WatchedConfigEnvironment(*watcher_));
     if (!loaded.ok()) {
       metrics_.CountReload(gateway::ReloadResult::kRefused);
       log_.Write(LogLevel::kError, "config_refused",
@@ -162,10 +169,11 @@ class Gateway {
   std::shared_ptr<const gateway::Config> config_;
   std::unique_ptr<gateway::Server> server_;
   std::unique_ptr<common::AdminServer> admin_;
+  std::optional<common::FileWatcher> watcher_;  // last, because it calls Reload until it ends
 };
 
 int Check(const std::string& path) {
-  const absl::StatusOr<LoadedConfig> loaded = Load(path);
+  const absl::StatusOr<LoadedConfig> loaded = Load(path, common::SystemConfigEnvironment());
   if (!loaded.ok()) {
     std::cerr << loaded.status().message() << std::endl;
     return 1;

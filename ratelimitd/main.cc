@@ -14,6 +14,7 @@
 #include "common/admin_server.h"
 #include "common/clock.h"
 #include "common/concat.h"
+#include "common/file_watcher.h"
 #include "common/health_check.h"
 #include "common/log.h"
 #include "common/process.h"
@@ -223,7 +224,7 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   Reloader reloader(config_path, config, table, metrics, log);
   reloader_for_signals = &reloader;
   {
-    common::FileWatcher watcher(config_path, kConfigLookInterval,
+    common::FileWatcher watcher({config_path}, kConfigLookInterval,
                                 [&reloader] { reloader.Reload(); });
     is_ready = true;
     std::cout << common::Concat("listening grpc=", (*server)->address(),

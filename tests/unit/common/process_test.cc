@@ -6,8 +6,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <filesystem>
-#include <fstream>
 #include <semaphore>
 
 namespace common {
@@ -149,57 +147,6 @@ TEST_F(SignalListenerTest, TheSecondStopExitsAtOnce) {
         while (true) pause();
       },
       ExitedWithCode(1), "");
-}
-
-// A ConfigMap as Kubernetes mounts it: the file is a link through "..data", which is swapped.
-class FileWatcherTest : public ::testing::Test {
- protected:
-  FileWatcherTest()
-      : directory_(std::filesystem::path(::testing::TempDir()) /
-                   ("file_watcher_" + std::to_string(getpid()))) {
-    std::filesystem::create_directories(directory_);
-    Publish("v1", "one");
-    std::filesystem::create_symlink("..data/config.yaml", Path());
-  }
-  ~FileWatcherTest() override { std::filesystem::remove_all(directory_); }
-
-  std::filesystem::path Path() const { return directory_ / "config.yaml"; }
-
-  void Publish(const std::string& version, std::string_view content) {
-    std::filesystem::create_directories(directory_ / version);
-    std::ofstream(directory_ / version / "config.yaml") << content;
-    std::filesystem::create_directory_symlink(version, directory_ / "..data_tmp");
-    std::filesystem::rename(directory_ / "..data_tmp", directory_ / "..data");
-  }
-
-  std::filesystem::path directory_;
-};
-
-TEST_F(FileWatcherTest, ASwappedLinkIsAChangeAndTheSameContentIsNone) {
-  std::counting_semaphore<> changed(0);
-  {
-    FileWatcher watcher(Path(), std::chrono::milliseconds(1), [&] { changed.release(); });
-    Publish("v2", "two");
-    changed.acquire();
-    Publish("v3", "two");
-    Publish("v4", "four");
-    changed.acquire();
-  }
-  EXPECT_FALSE(changed.try_acquire());
-}
-
-TEST_F(FileWatcherTest, AFileThatIsAwayForAWhileHasNotChanged) {
-  std::counting_semaphore<> changed(0);
-  std::filesystem::remove(directory_ / "..data");
-  {
-    FileWatcher watcher(Path(), std::chrono::milliseconds(1), [&] { changed.release(); });
-    Publish("v2", "two");
-    changed.acquire();
-    std::filesystem::remove(directory_ / "..data");
-    Publish("v3", "three");
-    changed.acquire();
-  }
-  EXPECT_FALSE(changed.try_acquire());
 }
 
 }  // namespace
