@@ -181,6 +181,29 @@ void ReadRedis(ConfigObject& object, RedisSettings& redis) {
   }
 }
 
+std::string_view KeyOf(common::TlsPart part) {
+  switch (part) {
+    case common::TlsPart::kCertificate:
+      return "cert_file";
+    case common::TlsPart::kKey:
+      return "key_file";
+    case common::TlsPart::kAuthorities:
+      return "client_ca_file";
+  }
+  return "";
+}
+
+void ReadTls(ConfigObject& object, const ConfigEnvironment& environment, common::TlsPaths& tls) {
+  object.Require("cert_file");
+  object.Require("key_file");
+  object.ReadString("cert_file", tls.cert_file);
+  object.ReadString("key_file", tls.key_file);
+  object.ReadString("client_ca_file", tls.ca_file);
+  std::vector<common::TlsComplaint> complaints;
+  common::ReadTlsFiles(tls, environment, complaints);
+  for (const auto& complaint : complaints) object.Complain(KeyOf(complaint.part), complaint.text);
+}
+
 void ReadStore(ConfigObject& object, StoreConfig& store) {
   using Kind = StoreConfig::Kind;
   auto kind = static_cast<size_t>(store.kind);
@@ -229,6 +252,7 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
     ConfigObject object(root, "ratelimitd", environment, errors);
     object.ReadString("listen", config.listen);
     object.ReadString("admin", config.admin);
+    reader.Section(object, "tls", [&](ConfigObject& o) { ReadTls(o, environment, config.tls); });
     int64_t threads = config.threads;
     object.ReadInt("threads", threads, {0, 256});
     config.threads = static_cast<int>(threads);
@@ -254,7 +278,7 @@ absl::StatusOr<Config> ReadConfig(const std::string& path) {
 }
 
 bool NeedsRestart(const Config& current, const Config& next) {
-  return current.listen != next.listen || current.admin != next.admin ||
+  return current.listen != next.listen || current.admin != next.admin || current.tls != next.tls ||
          current.threads != next.threads || current.store != next.store ||
          current.log_level != next.log_level ||
          current.table.max_targets != next.table.max_targets ||

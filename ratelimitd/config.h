@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/config_reader.h"
 #include "common/log.h"
+#include "common/tls_files.h"
 #include "ratelimitd/core/settings.h"
 #include "ratelimitd/store/redis_settings.h"
 
@@ -22,6 +23,7 @@ struct StoreConfig {
 
 struct Config {
   std::string listen = "127.0.0.1:50051";
+  common::TlsPaths tls;  // of that listener; no cert_file: plain text
   std::string admin = "127.0.0.1:9091";
   int threads = 0;                               // that serve gRPC; 0: one for every four CPUs
   milliseconds drain = std::chrono::seconds(2);  // between not ready and the end of sessions

@@ -146,6 +146,60 @@ class Reloader {
   common::Log& log_;
 };
 
+// Takes changed certificates; bad ones are refused and those before stay. One object for every
+// listener that speaks TLS.
+class CertificateReloader {
+ public:
+  CertificateReloader(Metrics& metrics, common::Log& log) : metrics_(metrics), log_(log) {}
+
+  // Null without TLS.
+  absl::StatusOr<ServerCertificates*> Add(const common::TlsPaths& paths) {
+    if (paths.cert_file.empty()) return nullptr;
+    auto certificates = ServerCertificates::Read(paths);
+    if (!certificates.ok()) return certificates.status();
+    all_.push_back(*std::move(certificates));
+    ShowEnd();
+    return all_.back().get();
+  }
+
+  std::vector<std::string> Paths() const {
+    std::vector<std::string> paths;
+    for (const auto& certificates : all_) {
+      const common::TlsPaths& of = certificates->paths();
+      for (const std::string& path : {of.cert_file, of.key_file, of.ca_file}) {
+        if (!path.empty()) paths.push_back(path);
+      }
+    }
+    return paths;
+  }
+
+  // Called by two threads.
+  void Reload() {
+    for (const auto& certificates : all_) {
+      const auto is_new = certificates->Reload();
+      if (is_new.ok() && !*is_new) continue;
+      metrics_.CountCertificateReload(is_new.status());
+      ShowEnd();
+      const std::string path = certificates->paths().cert_file;
+      const std::string why(is_new.status().message());
+      if (is_new.ok()) log_.Write(LogLevel::kInfo, "certificates_reloaded", {{"path", path}});
+      if (!is_new.ok()) {
+        log_.Write(LogLevel::kError, "certificates_refused", {{"path", path}, {"error", why}});
+      }
+    }
+  }
+
+ private:
+  void ShowEnd() {
+    const auto by_end = [](const auto& a, const auto& b) { return a->end() < b->end(); };
+    metrics_.ShowCertificateEnd((*std::min_element(all_.begin(), all_.end(), by_end))->end());
+  }
+
+  std::vector<std::unique_ptr<ServerCertificates>> all_;
+  Metrics& metrics_;
+  common::Log& log_;
+};
+
 StoreEvents ReportStore(DurableWaiters& waiters, Metrics& metrics, common::Log& log) {
   return {.on_durable = [&waiters](uint64_t ticket) { waiters.OnDurable(ticket); },
           .on_commit =
@@ -186,14 +240,17 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   const common::SystemClock clock;
   common::Log log(clock, STDERR_FILENO, config.log_level);
   StopSignal stop;
+  Metrics metrics;
+  CertificateReloader certificates(metrics, log);
   std::atomic<Reloader*> reloader_for_signals = nullptr;
   // Before any other thread, which then inherits the blocked signals.
   common::SignalListener signals([&stop] { stop.Raise(); },
-                                 [&reloader_for_signals] {
+                                 [&] {
                                    Reloader* reloader = reloader_for_signals.load();
-                                   if (reloader != nullptr) reloader->Reload();
+                                   if (reloader == nullptr) return;
+                                   certificates.Reload();
+                                   reloader->Reload();
                                  });
-  Metrics metrics;
   DurableWaiters waiters;
   const std::unique_ptr<StateStore> store = MakeStore(config.store, clock);
   auto records = LoadStore(*store, metrics, log);
@@ -213,8 +270,10 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   FleetWorker* worker = fleet == nullptr ? nullptr : &fleet->worker();
 
   std::atomic<bool> is_ready = false;
-  auto server =
-      Server::Start(config.listen, ThreadCount(config), {table, metrics, waiters, worker});
+  const auto main_certificates = certificates.Add(config.tls);
+  if (!main_certificates.ok()) return main_certificates.status();
+  auto server = Server::Start(config.listen, ThreadCount(config),
+                              {table, metrics, waiters, worker, *main_certificates});
   if (!server.ok()) return server.status();
   auto admin = common::AdminServer::Start(
       config.admin, {.render_metrics = [&] { return RenderMetrics(table, metrics); },
@@ -226,6 +285,9 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   {
     common::FileWatcher watcher({config_path}, kConfigLookInterval,
                                 [&reloader] { reloader.Reload(); });
+    common::FileWatcher certificate_watcher(certificates.Paths(), kConfigLookInterval,
+                                            [&certificates] { certificates.Reload(); });
+    certificates.Reload();  // what changed since they were read
     is_ready = true;
     std::cout << common::Concat("listening grpc=", (*server)->address(),
                                 " admin=", (*admin)->address(), "\n")

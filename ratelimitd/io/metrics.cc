@@ -28,6 +28,7 @@ void RaiseTo(prometheus::Counter& counter, uint64_t value) {
 Metrics::Metrics() {
   AddAdmissionSeries();
   AddStoreSeries();
+  AddReloadSeries();
   AddTableSeries();
   AddGauge(registry_, "candor_ratelimitd_build_info", "Always 1; the label tells the version.",
            {{"version", CANDOR_VERSION}})
@@ -84,10 +85,20 @@ void Metrics::AddStoreSeries() {
   store_unreadable_ = &CounterFamily(registry_, "candor_ratelimitd_store_unreadable_total",
                                      "Fields of the shared store that nobody could have written.")
                            .Add({});
+}
+
+void Metrics::AddReloadSeries() {
   auto& reloads =
       CounterFamily(registry_, "candor_ratelimitd_config_reloads_total", "Configuration reloads.");
   reloads_ok_ = &reloads.Add({{"result", "ok"}});
   reloads_failed_ = &reloads.Add({{"result", "refused"}});
+  auto& certificates =
+      CounterFamily(registry_, "candor_ratelimitd_certificate_reloads_total",
+                    "Changed certificate files that were taken, or refused as unusable.");
+  certificates_ok_ = &certificates.Add({{"result", "ok"}});
+  certificates_refused_ = &certificates.Add({{"result", "refused"}});
+  certificate_end_ = &AddGauge(registry_, "candor_ratelimitd_certificate_end_timestamp_seconds",
+                               "When the certificate in use ends, in Unix time; 0 without TLS.");
 }
 
 void Metrics::AddTableSeries() {
@@ -139,6 +150,14 @@ void Metrics::ShowFleet(const FleetStatus& status) {
 
 void Metrics::CountReload(const absl::Status& status) {
   (status.ok() ? reloads_ok_ : reloads_failed_)->Increment();
+}
+
+void Metrics::CountCertificateReload(const absl::Status& status) {
+  (status.ok() ? certificates_ok_ : certificates_refused_)->Increment();
+}
+
+void Metrics::ShowCertificateEnd(common::WallTime end) {
+  certificate_end_->Set(std::chrono::duration<double>(end.time_since_epoch()).count());
 }
 
 void Metrics::ShowProviders(const std::vector<ProviderState>& states) {

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "common/clock.h"
 #include "ratelimitd/core/target_table.h"
 
 namespace ratelimitd {
@@ -47,6 +48,9 @@ class Metrics {
   void CountCommit(const absl::Status& status, size_t records);
   void CountSetAside() { files_set_aside_->Increment(); }
   void CountReload(const absl::Status& status);
+  void CountCertificateReload(const absl::Status& status);
+  // Of the certificates in use the one that ends first.
+  void ShowCertificateEnd(common::WallTime end);
   prometheus::Gauge& sessions() { return *sessions_; }
   prometheus::Gauge& watchers() { return *watchers_; }
 
@@ -58,6 +62,7 @@ class Metrics {
  private:
   void AddAdmissionSeries();
   void AddStoreSeries();
+  void AddReloadSeries();
   void AddTableSeries();
   void ShowProviders(const std::vector<ProviderState>& states);
 
@@ -77,6 +82,9 @@ class Metrics {
   prometheus::Counter* store_unreadable_ = nullptr;
   prometheus::Counter* reloads_ok_ = nullptr;
   prometheus::Counter* reloads_failed_ = nullptr;
+  prometheus::Counter* certificates_ok_ = nullptr;
+  prometheus::Counter* certificates_refused_ = nullptr;
+  prometheus::Gauge* certificate_end_ = nullptr;
   prometheus::Gauge* sessions_ = nullptr;
   prometheus::Gauge* watchers_ = nullptr;
   std::array<prometheus::Gauge*, kHealthStates> targets_{};

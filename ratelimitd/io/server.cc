@@ -51,7 +51,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const std::string& address
   grpc::ServerBuilder builder;
   Configure(builder);
   int port = 0;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  const auto credentials = parts.certificates == nullptr ? grpc::InsecureServerCredentials()
+                                                         : parts.certificates->Credentials();
+  builder.AddListeningPort(address, credentials, &port);
   for (grpc::Service* service :
        {&server->admission_.service(), &server->provider_health_.service(),
         &server->health_.service(), &server->reflection_.v1(), &server->reflection_.v1alpha()}) {

@@ -14,6 +14,7 @@
 #include "ratelimitd/io/grpc_health_service.h"
 #include "ratelimitd/io/provider_health_service.h"
 #include "ratelimitd/io/reflection_service.h"
+#include "ratelimitd/io/server_certificates.h"
 
 namespace ratelimitd {
 
@@ -22,7 +23,8 @@ struct ServerParts {
   SharedTable& table;
   Metrics& metrics;
   DurableWaiters& waiters;
-  FleetWorker* fleet = nullptr;  // null: this ratelimitd is alone
+  FleetWorker* fleet = nullptr;                // null: this ratelimitd is alone
+  ServerCertificates* certificates = nullptr;  // null: plain text
 };
 
 class Server {

@@ -188,9 +188,9 @@ class Ratelimitd(Service):
         return self.call("ProviderHealthService/GetProvider", {"name": name})["provider"]
 
 
-def grpcurl(address, method, request=None, check=True):
+def grpcurl(address, method, request=None, check=True, options=("-plaintext",)):
     """The answer as a JSON value. With check=False the finished process instead."""
-    command = [tool("grpcurl"), "-plaintext", "-max-time", "10"]
+    command = [tool("grpcurl"), *(str(option) for option in options), "-max-time", "10"]
     if request is not None:
         command += ["-d", json.dumps(request)]
     done = subprocess.run([*command, address, method], capture_output=True, text=True, timeout=30)

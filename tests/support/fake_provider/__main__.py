@@ -23,6 +23,7 @@ import signal
 import sys
 
 import attempts
+import authority
 import behaviour
 import control
 import serve
@@ -66,15 +67,15 @@ async def listen(serve_connection, port=0, context=None, host=HOST):
 
 
 async def listen_tls(provider, broken_tls, directory):
-    authority = tls.Authority(directory)
+    certificates = authority.Authority(directory)
     return {
-        "tls": await listen(provider.serve, context=authority.server_context("good")),
+        "tls": await listen(provider.serve, context=certificates.server_context("good")),
         "tls_wrong_name": await listen(
-            provider.serve, context=authority.server_context("wrong_name")
+            provider.serve, context=certificates.server_context("wrong_name")
         ),
-        "tls_expired": await listen(provider.serve, context=authority.server_context("expired")),
+        "tls_expired": await listen(provider.serve, context=certificates.server_context("expired")),
         "tls_refused": await listen(broken_tls.serve),
-        "ca": authority.ca_path,
+        "ca": certificates.ca_path,
     }
 
 
