@@ -1,5 +1,6 @@
 #include "gateway/core/retry_timing.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string>
@@ -111,11 +112,34 @@ OptionalWait ReadWait(const Headers& headers, const ErrorBody& body, WallTime no
   return moment ? moment : in_text;
 }
 
+// Google's "GenerateRequestsPerMinutePerProjectPerModel" is one model's, like nearly every limit;
+// without "model" in its name it is the project's.
+bool IsQuotaOfModel(const std::string& quota_id) { return Contains(Lower(quota_id), "model"); }
+
+// How providers without a machine-readable scope say that it is not the model that is busy.
+constexpr std::array<std::string_view, 9> kAccountWords = {
+    "your account",        "this account", "per account", "account-wide",
+    "your api key",        "this api key", "trial key",   "max organization concurrency",
+    "max organization rpm"};
+
+LimitScope ReadScope(const ErrorBody& body) {
+  if (!body.quota_ids.empty()) {
+    return std::any_of(body.quota_ids.begin(), body.quota_ids.end(), IsQuotaOfModel)
+               ? LimitScope::kTarget
+               : LimitScope::kProvider;
+  }
+  const bool names_account =
+      std::any_of(kAccountWords.begin(), kAccountWords.end(),
+                  [&](std::string_view words) { return Contains(body.text, words); });
+  return names_account && !Contains(body.text, "model") ? LimitScope::kProvider
+                                                        : LimitScope::kTarget;
+}
+
 }  // namespace
 
 RetryTiming ReadRetryTiming(const Headers& headers, const ErrorBody& body, WallTime received_at) {
   const WallTime now = ParseHttpDate(headers.Get("date")).value_or(received_at);
-  return {.retry_after = ReadWait(headers, body, now), .scope = LimitScope::kTarget};
+  return {.retry_after = ReadWait(headers, body, now), .scope = ReadScope(body)};
 }
 
 }  // namespace gateway

@@ -20,6 +20,9 @@ namespace gateway {
 // nothing remaining; 5. text alone. OpenAI's and Groq's x-ratelimit-reset-* are not read: they tell
 // when the bucket is full again, hours after one more request fits. Azure's have no unit.
 //
+// The scope is the target's unless the provider says that its limit is the whole account's:
+// Google's quota ids name the model where it is one model's, others say so in words only.
+//
 // Moments are relative to the response's own Date where it has a valid one, else to `received_at`.
 RetryTiming ReadRetryTiming(const Headers& headers, const ErrorBody& body,
                             common::WallTime received_at);

@@ -5,6 +5,8 @@ import time
 
 import pytest
 
+from support.stack import Pair
+
 BREAKER = {"consecutive": 3, "lump": "1ms", "open": "1s", "probe_successes": 1}
 PAIR = {
     "gateways": 2,
@@ -43,6 +45,25 @@ def test_a_429_of_one_is_obeyed_by_the_other(pair):
     assert target["reason"] == "backoff"
     assert target["retry_after_ms"] >= 19_000
     assert route.first.attempt_count() == 1
+
+
+def test_a_429_of_the_whole_account_holds_for_its_other_models(programs):
+    pair = Pair(programs, gateways=0)
+    account = pair.fake.named("account")
+    models = [
+        {"name": name, "targets": [{"provider": "account", "model": name}]}
+        for name in ("small", "large")
+    ]
+    config = {**pair.config, "providers": [pair.openai_provider("account")], "models": models}
+    gateway = programs.gateway(config, "gateway")
+    message = "Too many requests in flight for your account."
+    account.next(status=429, headers={"retry-after": "20"}, body={"error": {"message": message}})
+    assert gateway.chat("small").status == 429
+
+    reply = gateway.chat("large")
+
+    assert reply.kind() == "no_provider_available"
+    assert account.attempt_count() == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -160,6 +160,42 @@ TEST(ReadRetryTimingTest, ThenResetsOfEmptyBuckets) {
   for (const ReadCase& c : cases) CheckRead(c);
 }
 
+TEST(ReadRetryTimingTest, ALimitIsTheModelsUnlessTheProviderSaysItIsTheAccounts) {
+  const auto google = [](std::string_view quota_id) {
+    return R"({"error":{"code":429,"message":"Quota exceeded.","status":"RESOURCE_EXHAUSTED","details":[
+        {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaId":")" +
+           std::string(quota_id) + R"("}]}]}})";
+  };
+  const auto openai = [](std::string_view message) {
+    return R"({"error":{"message":")" + std::string(message) +
+           R"(","code":"rate_limit_exceeded"}})";
+  };
+  struct {
+    const char* name;
+    std::string body;
+    LimitScope want;
+  } const cases[] = {
+      {"nothing said", "", LimitScope::kTarget},
+      {"a model's quota", google("RequestsPerMinutePerProjectPerModel"), LimitScope::kTarget},
+      {"a base model's quota", google("online_prediction_requests_per_base_model"),
+       LimitScope::kTarget},
+      {"a project's quota", google("RequestsPerMinutePerProject"), LimitScope::kProvider},
+      {"a model in an organization", openai("Rate limit reached for m-1 in organization org-1"),
+       LimitScope::kTarget},
+      {"the account", openai("Too many concurrent requests for your account."),
+       LimitScope::kProvider},
+      {"the account's share of a model", openai("Your account may ask this model twice a minute."),
+       LimitScope::kTarget},
+      {"the organization's concurrency",
+       openai("Your account org-1 request reached max organization concurrency: 3"),
+       LimitScope::kProvider},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    EXPECT_EQ(ReadRetryTiming(Headers(), ReadErrorBody(c.body), kNow).scope, c.want);
+  }
+}
+
 TEST(ReadRetryTimingTest, EveryPrefixOfEveryGrammarIsReadWithoutHarm) {
   for (const std::string text :
        {"83h10m39.057s", "Thursday, 01-Jan-26 00:00:20 GMT", "Thu Jan  1 00:00:20 2026",
