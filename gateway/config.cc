@@ -83,6 +83,25 @@ std::optional<std::string> TakeBaseUrl(std::string_view url, ProviderConfig& pro
   return std::nullopt;
 }
 
+// Reads what the keys of a `tls` mapping name; `ca_key` is what it calls the authorities.
+common::TlsFiles ReadTlsFiles(const Reader& reader, ConfigObject& object, std::string_view ca_key) {
+  common::TlsPaths paths;
+  object.ReadString("cert_file", paths.cert_file);
+  object.ReadString("key_file", paths.key_file);
+  object.ReadString(ca_key, paths.ca_file);
+  if (paths.cert_file.empty() != paths.key_file.empty()) {
+    object.Complain(paths.cert_file.empty() ? "key_file" : "cert_file",
+                    "cert_file and key_file go together");
+  }
+  std::vector<common::TlsComplaint> complaints;
+  common::TlsFiles files = common::ReadTlsFiles(paths, reader.environment, complaints);
+  for (const common::TlsComplaint& complaint : complaints) {
+    const std::string_view keys[] = {"cert_file", "key_file", ca_key};
+    object.Complain(keys[static_cast<size_t>(complaint.part)], complaint.text);
+  }
+  return files;
+}
+
 void ReadTimeouts(const Reader& reader, const ConfigNode& node, ProviderTimeouts& timeouts) {
   ConfigObject object = reader.Open(node, "timeouts");
   object.ReadDuration("connect", timeouts.connect, kAnyWait);
@@ -102,6 +121,16 @@ void ReadResponsesMode(ConfigObject& object, ProviderConfig& provider) {
     object.Complain("responses",
                     common::Concat("a provider of the dialect \"", provider.dialect->name(),
                                    "\" has no Responses API of its own"));
+  }
+}
+
+void ReadAuthorities(const Reader& reader, ConfigObject& object, ProviderConfig& provider) {
+  common::TlsPaths paths;
+  object.ReadString("ca_file", paths.ca_file);
+  std::vector<common::TlsComplaint> complaints;
+  provider.ca_pem = common::ReadTlsFiles(paths, reader.environment, complaints).ca_pem;
+  for (const common::TlsComplaint& complaint : complaints) {
+    object.Complain("ca_file", complaint.text);
   }
 }
 
@@ -128,7 +157,7 @@ ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   if (provider.dialect->name() == "azure") object.Require("api_version");
   object.ReadSecret("api_key", provider.api_key);
   provider.endpoint.credential = provider.api_key.Reveal();
-  object.ReadString("ca_file", provider.ca_file);
+  ReadAuthorities(reader, object, provider);
   object.ReadString("tls_server_name", provider.tls_server_name);
   if (provider.tls_server_name.empty()) provider.tls_server_name = provider.host;
   if (const auto child = object.Child("timeouts")) ReadTimeouts(reader, *child, provider.timeouts);
@@ -263,6 +292,12 @@ void ReadRatelimitd(const Reader& reader, const ConfigNode& node, RatelimitdConf
   size_t choice = 0;
   object.ReadChoice("on_unreachable", {"allow", "deny"}, choice);
   ratelimitd.on_unreachable = choice == 0 ? OnUnreachable::kAllow : OnUnreachable::kDeny;
+  const auto child = object.Child("tls");
+  if (!child) return;
+  ConfigObject tls = reader.Open(*child, "ratelimitd.tls");
+  ratelimitd.is_tls = true;
+  ratelimitd.tls = ReadTlsFiles(reader, tls, "ca_file");
+  tls.ReadString("server_name", ratelimitd.tls_server_name);
 }
 
 void ReadLimits(const Reader& reader, const ConfigNode& node, LimitsConfig& limits) {
@@ -311,6 +346,12 @@ void ReadAddress(ConfigObject& root, std::string_view key, std::string& address)
 void ReadRoot(const Reader& reader, const ConfigNode& node, Config& config) {
   ConfigObject root = reader.Open(node, "gateway configuration");
   ReadAddress(root, "listen", config.listen);
+  if (const auto child = root.Child("tls")) {
+    ConfigObject tls = reader.Open(*child, "tls");
+    tls.Require("cert_file");
+    tls.Require("key_file");
+    config.tls = ReadTlsFiles(reader, tls, "client_ca_file");
+  }
   ReadAddress(root, "admin", config.admin);
   root.ReadInt("threads", config.threads, {0, 256});
   root.ReadBool("access_log", config.access_log);

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/config_reader.h"
+#include "common/tls_files.h"
 #include "gateway/core/exchange_plan.h"
 #include "gateway/core/missing_route.h"
 #include "gateway/core/routes.h"
@@ -34,7 +35,7 @@ struct ProviderConfig {
   uint16_t port = 443;
   bool is_tls = true;
   std::string tls_server_name;  // SNI and certificate name; defaults to host
-  std::string ca_file;          // PEM; empty: the system's certificate authorities
+  std::string ca_pem;           // what ca_file holds; empty: the system's certificate authorities
   ProviderEndpoint endpoint;
   common::Secret api_key;
   ProviderTimeouts timeouts;
@@ -50,6 +51,11 @@ struct RatelimitdConfig {
   std::string target = "dns:///127.0.0.1:50051";  // a gRPC target
   std::chrono::milliseconds deadline{20};         // longest wait for a verdict
   OnUnreachable on_unreachable = OnUnreachable::kAllow;
+  bool is_tls = false;
+  // Our certificate, where ratelimitd asks for one, and the authorities of its own; without them
+  // the system's.
+  common::TlsFiles tls;
+  std::string tls_server_name;  // expected in its certificate; empty: the host of `target`
 };
 
 struct LimitsConfig {
@@ -67,6 +73,9 @@ struct LimitsConfig {
 
 struct Config {
   std::string listen = "127.0.0.1:8080";
+  // What clients are shown on `listen`, and the authorities that their own certificates must come
+  // from, if any; without a certificate it is plain HTTP.
+  common::TlsFiles tls;
   std::string admin = "127.0.0.1:9090";
   int64_t threads = 0;  // 0: one per CPU of the cgroup
   bool access_log = true;

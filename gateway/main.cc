@@ -112,6 +112,7 @@ class Gateway {
     if (!server.ok()) return server.status();
     admin_ = *std::move(admin);
     server_ = *std::move(server);
+    ShowCertificates();
     if (config_->routes.IsOpen()) {
       log_.Write(LogLevel::kWarning, "open_gateway",
                  {{"message", "no clients are configured: everyone may use every model"}});
@@ -144,8 +145,23 @@ class Gateway {
     }
     config_ = loaded->config;
     server_->UseConfig(config_, loaded->tls);
+    ShowCertificates();
     metrics_.CountReload(gateway::ReloadResult::kOk);
     log_.Write(LogLevel::kInfo, "config_reloaded");
+  }
+
+  void ShowCertificates() {
+    const auto clients = common::CertificateEnd(config_->tls.cert_pem);
+    const auto ratelimitd = common::CertificateEnd(config_->ratelimitd.tls.cert_pem);
+    metrics_.ShowCertificateEnds(clients, ratelimitd);
+    WarnOfExpired("tls.cert_file", clients);
+    WarnOfExpired("ratelimitd.tls.cert_file", ratelimitd);
+  }
+
+  void WarnOfExpired(std::string_view key, std::optional<common::WallTime> end) {
+    if (!end || *end > clock_.Wall()) return;
+    log_.Write(LogLevel::kWarning, "certificate_expired",
+               {{"key", key}, {"message", "nobody will trust it: replace the file"}});
   }
 
   void Drain() {

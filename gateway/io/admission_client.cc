@@ -59,6 +59,30 @@ bool NamesReplicas(std::string_view target) {
   return target.find(',') != std::string_view::npos || target.substr(0, 4) == "dns:";
 }
 
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const RatelimitdConfig& config) {
+  if (!config.is_tls) return grpc::InsecureChannelCredentials();
+  // gRPC itself asks for TLS 1.2 at least. Without authorities it takes the system's.
+  return grpc::SslCredentials({.pem_root_certs = config.tls.ca_pem,
+                               .pem_private_key = config.tls.key_pem.Reveal(),
+                               .pem_cert_chain = config.tls.cert_pem});
+}
+
+std::shared_ptr<pb::AdmissionService::Stub> Connect(const RatelimitdConfig& config) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+  // Also how long one try may take at least: a busy machine needs more than the first wait.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
+  arguments.SetLoadBalancingPolicyName("round_robin");
+  if (!config.tls_server_name.empty()) {
+    arguments.SetSslTargetNameOverride(config.tls_server_name);
+  }
+  return pb::AdmissionService::NewStub(
+      grpc::CreateCustomChannel(config.target, Credentials(config), arguments));
+}
+
 // What gRPC hands back when an operation is done. Keeps its stream alive until then.
 struct Operation {
   enum class Kind { kStart, kRead, kWrite, kFinish };
@@ -76,7 +100,8 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
       : session_(&session), context_(session.context_), client_(client) {}
 
   void Start() {
-    rpc_ = client_.stub_->PrepareAsyncSession(&call_, &client_.queue_);
+    stub_ = client_.stub();
+    rpc_ = stub_->PrepareAsyncSession(&call_, &client_.queue_);
     client_.OnStreamBegun();
     rpc_->StartCall(Begin(start_));
   }
@@ -154,6 +179,7 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
   AdmissionSession* session_;  // only touched on the event loop's thread
   asio::io_context& context_;
   AdmissionClient& client_;
+  std::shared_ptr<pb::AdmissionService::Stub> stub_;  // shared with streams of the same connection
   grpc::ClientContext call_;
   std::unique_ptr<grpc::ClientAsyncReaderWriter<pb::SessionRequest, pb::SessionResponse>> rpc_;
   pb::SessionRequest writing_;
@@ -167,18 +193,11 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
 };
 
 AdmissionClient::AdmissionClient(const RatelimitdConfig& config)
-    : host_(HostName()), incarnation_(RandomText()), has_replicas_(NamesReplicas(config.target)) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  // Also how long one try may take at least: a busy machine needs more than the first wait.
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10'000);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5'000);
-  arguments.SetLoadBalancingPolicyName("round_robin");
-  channel_ =
-      grpc::CreateCustomChannel(config.target, grpc::InsecureChannelCredentials(), arguments);
-  stub_ = pb::AdmissionService::NewStub(channel_);
+    : host_(HostName()),
+      incarnation_(RandomText()),
+      config_(config),
+      stub_(Connect(config)),
+      has_replicas_(NamesReplicas(config.target)) {
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -190,6 +209,23 @@ AdmissionClient::~AdmissionClient() {
   }
   queue_.Shutdown();
   thread_.join();
+}
+
+void AdmissionClient::UseConfig(const RatelimitdConfig& config) {
+  const std::lock_guard lock(mutex_);
+  if (config.is_tls == config_.is_tls && config.tls == config_.tls &&
+      config.tls_server_name == config_.tls_server_name) {
+    return;
+  }
+  const std::string target = config_.target;
+  config_ = config;
+  config_.target = target;
+  stub_ = Connect(config_);
+}
+
+std::shared_ptr<pb::AdmissionService::Stub> AdmissionClient::stub() {
+  const std::lock_guard lock(mutex_);
+  return stub_;
 }
 
 void AdmissionClient::OnStreamBegun() {

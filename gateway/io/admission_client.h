@@ -11,7 +11,6 @@
 // ask's deadline, if there are others.
 #pragma once
 
-#include <grpcpp/channel.h>
 #include <grpcpp/completion_queue.h>
 
 #include <atomic>
@@ -48,22 +47,28 @@ class AdmissionClient {
   // Ends the thread. Every session must have been shut down before.
   ~AdmissionClient();
 
+  // Streams that begin later use a connection made with this certificate; those that are open stay.
+  // The target stays, too.
+  void UseConfig(const RatelimitdConfig& config);
+
   // The host part of every reporter of this process: "hostname:pid".
   const std::string& host() const { return host_; }
 
  private:
   friend class AdmissionSession;
   friend class AdmissionStream;
+  std::shared_ptr<candor::ratelimitd::v1::AdmissionService::Stub> stub();
   void Run();
   void OnStreamBegun();
   void OnStreamFinished();
 
   std::string host_;
-  std::string incarnation_;                 // makes reporters of a restarted process new
-  std::shared_ptr<grpc::Channel> channel_;  // shared with gRPC's own objects
-  std::unique_ptr<candor::ratelimitd::v1::AdmissionService::Stub> stub_;
+  std::string incarnation_;  // makes reporters of a restarted process new
   grpc::CompletionQueue queue_;
   std::mutex mutex_;
+  RatelimitdConfig config_;  // that stub_ was made with; guarded by mutex_
+  // Shared with the streams that were begun with it. Guarded by mutex_.
+  std::shared_ptr<candor::ratelimitd::v1::AdmissionService::Stub> stub_;
   std::condition_variable none_open_;
   int open_streams_ = 0;  // guarded by mutex_
   bool has_replicas_ = false;

@@ -1,6 +1,7 @@
 #include "gateway/io/client_connection.h"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <tuple>
 #include <utility>
@@ -34,6 +35,38 @@ ClientConnection::ClientConnection(EventLoop& loop, tcp::socket socket,
   error_code ignored;
   socket_.non_blocking(true, ignored);
   socket_.set_option(tcp::no_delay(true), ignored);
+}
+
+asio::awaitable<HandshakeResult> ClientConnection::StartTls(asio::ssl::context& context,
+                                                            common::MonotonicTime deadline) {
+  tls_ = std::make_unique<ClientTls>(context.native_handle(), socket_.native_handle());
+  has_timed_out_ = false;
+  deadline_.Set(deadline);
+  const ClientTls::Step step = co_await Handshake();
+  deadline_.Clear();
+  if (step == ClientTls::Step::kDone) co_return HandshakeResult::kDone;
+  if (step == ClientTls::Step::kSpeaksHttp) {
+    tls_ = nullptr;
+    co_return HandshakeResult::kSpokeHttp;
+  }
+  Close();
+  co_return has_timed_out_ ? HandshakeResult::kTimedOut : HandshakeResult::kFailed;
+}
+
+asio::awaitable<ClientTls::Step> ClientConnection::Handshake() {
+  while (!is_lost_) {
+    const ClientTls::Step step = tls_->Handshake();
+    bool is_ready = false;
+    if (step == ClientTls::Step::kWaitToRead) {
+      is_ready = co_await WaitUntil(tcp::socket::wait_read);
+    } else if (step == ClientTls::Step::kWaitToWrite) {
+      is_ready = co_await WaitUntil(tcp::socket::wait_write);
+    } else {
+      co_return step;
+    }
+    if (!is_ready) break;
+  }
+  co_return ClientTls::Step::kFailed;
 }
 
 void ClientConnection::Consume(size_t count) {
@@ -74,7 +107,7 @@ asio::awaitable<bool> ClientConnection::Write(std::vector<asio::const_buffer> pi
   has_timed_out_ = false;
   while (!is_lost_) {
     error_code error;
-    size_t written = socket_.write_some(pieces, error);
+    size_t written = WriteSome(pieces, error);
     if (error && error != asio::error::would_block) break;
     if (error) written = 0;
     left -= written;
@@ -85,15 +118,16 @@ asio::awaitable<bool> ClientConnection::Write(std::vector<asio::const_buffer> pi
     }
     pieces.front() += written;
     deadline_.Set(loop_.clock.Monotonic() + write_timeout_);
-    std::tie(error) = co_await socket_.async_wait(tcp::socket::wait_write, kAwait);
+    const bool is_ready = co_await WaitUntil(tcp::socket::wait_write);
     deadline_.Clear();
-    if (error) break;
+    if (!is_ready) break;
   }
   Lose();
   co_return false;
 }
 
 asio::awaitable<void> ClientConnection::LingeringClose() {
+  if (tls_) co_await EndTls();
   error_code ignored;
   socket_.shutdown(tcp::socket::shutdown_send, ignored);
   const common::MonotonicTime deadline = loop_.clock.Monotonic() + kLingerTime;
@@ -107,7 +141,19 @@ asio::awaitable<void> ClientConnection::LingeringClose() {
   Close();
 }
 
+// What the client sends from now on is of no interest to anybody, and so it is not decrypted.
+asio::awaitable<void> ClientConnection::EndTls() {
+  deadline_.Set(loop_.clock.Monotonic() + kLingerTime);
+  bool is_ready = true;
+  while (is_ready && !is_lost_ && tls_->Shutdown() == ClientTls::Step::kWaitToWrite) {
+    is_ready = co_await WaitUntil(tcp::socket::wait_write);
+  }
+  deadline_.Clear();
+  tls_ = nullptr;
+}
+
 void ClientConnection::Close() {
+  if (tls_ && socket_.is_open()) tls_->Shutdown();
   error_code ignored;
   socket_.close(ignored);
   Lose();
@@ -115,10 +161,17 @@ void ClientConnection::Close() {
 
 void ClientConnection::StartWait() {
   is_waiting_ = true;
-  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this()](error_code error) {
+  auto on_ready = [self = shared_from_this()](error_code error) {
     self->is_waiting_ = false;
     self->OnReadable(error);
-  });
+  };
+  if (tls_ && tls_->HasMore()) {
+    asio::post(loop_.context, [on_ready = std::move(on_ready)] { on_ready(error_code()); });
+  } else if (tls_ && tls_->IsReadWaitingToWrite()) {
+    socket_.async_wait(tcp::socket::wait_write, std::move(on_ready));
+  } else {
+    socket_.async_wait(tcp::socket::wait_read, std::move(on_ready));
+  }
 }
 
 void ClientConnection::OnReadable(error_code error) {
@@ -138,7 +191,7 @@ void ClientConnection::OnReadable(error_code error) {
 void ClientConnection::Pull() {
   if (is_lost_) return;
   error_code error;
-  const size_t count = socket_.read_some(asio::buffer(loop_.scratch), error);
+  const size_t count = ReadSome(error);
   if (error == asio::error::would_block) return;
   if (error) {
     is_lost_ = true;
@@ -147,6 +200,23 @@ void ClientConnection::Pull() {
   // What is left is part of a line; a long body must not pile up in front of it.
   input_.erase(0, std::exchange(consumed_, 0));
   input_.append(loop_.scratch.data(), count);
+}
+
+asio::awaitable<bool> ClientConnection::WaitUntil(tcp::socket::wait_type ready) {
+  error_code error;
+  std::tie(error) = co_await socket_.async_wait(ready, kAwait);
+  co_return !error;
+}
+
+size_t ClientConnection::ReadSome(error_code& error) {
+  if (tls_) return tls_->ReadSome(loop_.scratch, error);
+  return socket_.read_some(asio::buffer(loop_.scratch), error);
+}
+
+size_t ClientConnection::WriteSome(const std::vector<asio::const_buffer>& pieces,
+                                   error_code& error) {
+  if (tls_) return tls_->WriteSome(pieces, loop_.record, error);
+  return socket_.write_some(pieces, error);
 }
 
 void ClientConnection::Lose() {

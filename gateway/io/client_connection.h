@@ -1,12 +1,13 @@
-// A client's connection: bytes in, bytes out, and the news that the client has gone away, which may
-// come while an answer is being made. Bounded: a client that sends ahead is read no further than
-// kMaxAheadBytes, one that takes nothing is dropped after the write timeout.
-// Not thread-safe: lives on one io_context's thread.
+// A client's connection, plain or TLS: bytes in, bytes out, and the news that the client has gone
+// away, which may come while an answer is being made. Bounded: a client that sends ahead is read no
+// further than kMaxAheadBytes, one that takes nothing is dropped after the write timeout. Not
+// thread-safe: lives on one io_context's thread.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <chrono>
 #include <iterator>
 #include <memory>
@@ -15,8 +16,10 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "gateway/io/client_tls.h"
 #include "gateway/io/deadline.h"
 #include "gateway/io/event_loop.h"
+#include "gateway/io/metrics.h"
 #include "gateway/io/one_shot.h"
 
 namespace gateway {
@@ -37,6 +40,11 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   // `loop` must outlive the connection.
   ClientConnection(EventLoop& loop, boost::asio::ip::tcp::socket socket,
                    std::chrono::milliseconds write_timeout);
+
+  // First of all, for a client of HTTPS. After kSpokeHttp the connection is a plain one, whose
+  // first bytes are lost; after another failure it is closed.
+  boost::asio::awaitable<HandshakeResult> StartTls(boost::asio::ssl::context& context,
+                                                   common::MonotonicTime deadline);
 
   // Bytes received and not yet consumed.
   std::string_view input() const { return std::string_view(input_).substr(consumed_); }
@@ -60,6 +68,12 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   void Close();
 
  private:
+  boost::asio::awaitable<ClientTls::Step> Handshake();
+  boost::asio::awaitable<void> EndTls();
+  boost::asio::awaitable<bool> WaitUntil(boost::asio::ip::tcp::socket::wait_type ready);
+  size_t ReadSome(boost::system::error_code& error);
+  size_t WriteSome(const std::vector<boost::asio::const_buffer>& pieces,
+                   boost::system::error_code& error);
   void StartWait();
   void OnReadable(boost::system::error_code error);
   void Pull();
@@ -67,6 +81,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
 
   EventLoop& loop_;
   boost::asio::ip::tcp::socket socket_;
+  std::unique_ptr<ClientTls> tls_;  // null: plain
   std::chrono::milliseconds write_timeout_;
   Deadline deadline_;
   std::string input_;

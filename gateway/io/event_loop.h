@@ -21,6 +21,8 @@ struct EventLoop {
   const common::Clock& clock;
   // Bytes just read; whoever reads uses them before it waits again.
   std::vector<char> scratch = std::vector<char>(64 << 10);
+  // One TLS record, between being put together and being encrypted.
+  std::vector<char> record = std::vector<char>(16 << 10);
   std::mt19937_64 random;
 };
 

@@ -19,6 +19,7 @@
 #include "gateway/io/client_connection.h"
 #include "gateway/io/event_loop.h"
 #include "gateway/io/metrics.h"
+#include "gateway/io/tls_contexts.h"
 #include "gateway/io/upstream_pool.h"
 
 namespace gateway {
@@ -29,6 +30,7 @@ struct LoopConfig {
   // By provider; shared by exchanges under way, so that a reload does not cut them.
   std::vector<std::shared_ptr<UpstreamPool>> pools;
   std::vector<ProviderMetrics*> provider_metrics;
+  TlsContext client_tls;  // what new connections begin with; null: plain HTTP
 };
 
 // What the session has understood of the request. Views must outlive the exchange.

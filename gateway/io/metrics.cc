@@ -57,6 +57,20 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                       .Help("Reloads of the configuration by result.")
                       .Register(*registry_);
   reloads_ = {&reloads.Add({{"result", "ok"}}), &reloads.Add({{"result", "refused"}})};
+  auto& handshakes = BuildCounter()
+                         .Name("candor_gateway_tls_handshakes_total")
+                         .Help("TLS handshakes of clients by result.")
+                         .Register(*registry_);
+  handshakes_ = {&handshakes.Add({{"result", "ok"}}), &handshakes.Add({{"result", "failed"}}),
+                 &handshakes.Add({{"result", "timeout"}}),
+                 &handshakes.Add({{"result", "plain_http"}})};
+  auto& ends =
+      BuildGauge()
+          .Name("candor_gateway_certificate_end_timestamp_seconds")
+          .Help("When a certificate of the gateway's own ends, in Unix time; 0 without it.")
+          .Register(*registry_);
+  certificate_ends_ = {&ends.Add({{"certificate", "clients"}}),
+                       &ends.Add({{"certificate", "ratelimitd"}})};
   client_connections_ =
       AddGauge("candor_gateway_client_connections", "Open connections of clients.");
   requests_in_flight_ = AddGauge("candor_gateway_requests_in_flight", "Requests being served now.");
@@ -114,6 +128,13 @@ void Metrics::CountUnknownCode(const std::string& code) {
   prometheus::Counter*& counter = unknown_codes_[name];
   if (counter == nullptr) counter = &unknown_codes_family_->Add({{"code", name}});
   counter->Increment();
+}
+
+void Metrics::ShowCertificateEnds(std::optional<common::WallTime> clients,
+                                  std::optional<common::WallTime> ratelimitd) {
+  const common::WallTime none;
+  certificate_ends_[0]->Set(Seconds(clients.value_or(none).time_since_epoch()));
+  certificate_ends_[1]->Set(Seconds(ratelimitd.value_or(none).time_since_epoch()));
 }
 
 std::string Metrics::Render() const {

@@ -19,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/clock.h"
 #include "gateway/core/endpoint.h"
 #include "gateway/core/failure_kind.h"
 
@@ -26,6 +27,7 @@ namespace gateway {
 
 enum class ReloadResult { kOk, kRefused };
 enum class AskResult { kGranted, kRefused, kUnreachable };
+enum class HandshakeResult { kDone, kFailed, kTimedOut, kSpokeHttp };
 
 // The series of one provider, to be looked up once per configuration.
 struct ProviderMetrics {
@@ -60,7 +62,16 @@ class Metrics {
   static constexpr size_t kMaxUnknownCodes = 64;
   void CountUnknownCode(const std::string& code);
   void CountFallback() { fallbacks_->Increment(); }
+  // A client's TLS.
+  void CountHandshake(HandshakeResult result) {
+    handshakes_[static_cast<size_t>(result)]->Increment();
+  }
   void CountReload(ReloadResult result) { reloads_[static_cast<size_t>(result)]->Increment(); }
+
+  // When our certificates end: the one that clients see and the one for ratelimitd; nothing without
+  // one.
+  void ShowCertificateEnds(std::optional<common::WallTime> clients,
+                           std::optional<common::WallTime> ratelimitd);
 
   prometheus::Gauge& client_connections() { return *client_connections_; }
   prometheus::Gauge& requests_in_flight() { return *requests_in_flight_; }
@@ -82,6 +93,8 @@ class Metrics {
   prometheus::Counter* degraded_requests_ = nullptr;
   prometheus::Counter* fallbacks_ = nullptr;
   std::array<prometheus::Counter*, 2> reloads_{};
+  std::array<prometheus::Counter*, 4> handshakes_{};
+  std::array<prometheus::Gauge*, 2> certificate_ends_{};
   prometheus::Gauge* client_connections_ = nullptr;
   prometheus::Gauge* requests_in_flight_ = nullptr;
   prometheus::Gauge* ratelimitd_sessions_ = nullptr;

@@ -53,7 +53,7 @@ absl::StatusOr<tcp::endpoint> ParseListen(const std::string& listen) {
 
 // Whether connections made for `a` serve `b` as well.
 bool ShareConnections(const ProviderConfig& a, const ProviderConfig& b) {
-  return a.host == b.host && a.port == b.port && a.is_tls == b.is_tls && a.ca_file == b.ca_file &&
+  return a.host == b.host && a.port == b.port && a.is_tls == b.is_tls && a.ca_pem == b.ca_pem &&
          a.tls_server_name == b.tls_server_name && a.max_connections == b.max_connections &&
          a.api_key == b.api_key;
 }
@@ -113,6 +113,7 @@ std::shared_ptr<const LoopConfig> Worker::BuildLoopConfig(std::shared_ptr<const 
                                                           size_t worker_count) {
   auto built = std::make_shared<LoopConfig>();
   built->config = std::move(config);
+  built->client_tls = tls.clients;
   const LoopConfig* old = services_->config.get();
   for (size_t i = 0; i < built->config->providers.size(); ++i) {
     const ProviderConfig& provider = built->config->providers[i];
@@ -124,7 +125,7 @@ std::shared_ptr<const LoopConfig> Worker::BuildLoopConfig(std::shared_ptr<const 
     if (!pool) {
       const size_t share =
           (static_cast<size_t>(provider.max_connections) + worker_count - 1) / worker_count;
-      pool = std::make_shared<UpstreamPool>(loop_, resolver_, provider, tls[i], share);
+      pool = std::make_shared<UpstreamPool>(loop_, resolver_, provider, tls.providers[i], share);
     }
     built->pools.push_back(std::move(pool));
     built->provider_metrics.push_back(&metrics_.ForProvider(provider.name));
@@ -254,6 +255,7 @@ Server::~Server() {
 }
 
 void Server::UseConfig(std::shared_ptr<const Config> config, TlsContexts tls) {
+  admission_->UseConfig(config->ratelimitd);
   for (const auto& worker : workers_) worker->UseConfig(config, tls, workers_.size());
 }
 

@@ -19,10 +19,13 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::beast::error_code;
+using std::chrono::milliseconds;
 
 constexpr std::string_view kModelsPath = "/v1/models";
 // Beyond a request's own limits, what may wait unparsed: one line of chunk framing.
 constexpr size_t kMaxUnparsedBytes = 64 << 10;
+// For those who are only told that there are too many.
+constexpr milliseconds kRefusedHandshakeTime{3'000};
 
 // Embeddings are no conversation and need no dialect of the client's.
 std::optional<Endpoint> EndpointOf(std::string_view path) {
@@ -93,19 +96,39 @@ Session::~Session() {
 }
 
 asio::awaitable<void> Session::Run() {
-  for (bool is_open = true; is_open;) {
+  bool is_open = co_await BeginTls(services_.config->config->limits.header_timeout);
+  while (is_open) {
     is_open = co_await ServeOne();
   }
   connection_->Close();
 }
 
 asio::awaitable<void> Session::Refuse() {
+  const bool is_open = co_await BeginTls(kRefusedHandshakeTime);
+  if (!is_open) co_return;
+  co_await AnswerOnce(MakeFailure(FailureKind::kGatewayOverloaded,
+                                  "This gateway has as many connections as it may."));
+}
+
+// False when the connection has ended; true at once where clients speak plain HTTP.
+asio::awaitable<bool> Session::BeginTls(milliseconds longest) {
+  const TlsContext context = services_.config->client_tls;
+  if (!context) co_return true;
+  const auto result = co_await connection_->StartTls(*context, loop_.clock.Monotonic() + longest);
+  services_.metrics.CountHandshake(result);
+  if (result == HandshakeResult::kSpokeHttp) {
+    co_await AnswerOnce(MakeFailure(FailureKind::kBadRequest,
+                                    "This port speaks HTTPS: begin the address with https://."));
+  }
+  co_return result == HandshakeResult::kDone;
+}
+
+// Answers without a request and closes.
+asio::awaitable<void> Session::AnswerOnce(Failure failure) {
   config_ = services_.config;
   parser_.emplace(limits().header_bytes, limits().body_bytes);
   BeginRequest();
-  const Served served =
-      co_await Fail(std::nullopt, MakeFailure(FailureKind::kGatewayOverloaded,
-                                              "This gateway has as many connections as it may."));
+  const Served served = co_await Fail(std::nullopt, std::move(failure));
   LogAccess(served);
   co_await connection_->LingeringClose();
 }
@@ -391,8 +414,7 @@ asio::awaitable<Session::Served> Session::Reply(int status, std::optional<Endpoi
   head.after = parser_->is_done() ? After() : AfterReply::kClose;
   head.endpoint = endpoint;
   head.request_id = request_id_;
-  head.latency =
-      std::chrono::duration_cast<std::chrono::milliseconds>(loop_.clock.Monotonic() - started_at_);
+  head.latency = std::chrono::duration_cast<milliseconds>(loop_.clock.Monotonic() - started_at_);
   head.overhead = head.latency;
   head.now = loop_.clock.Wall();
   const std::string text = RenderReplyHead(head, more);

@@ -51,7 +51,7 @@ class Session {
 
   // Runs until the connection is closed.
   boost::asio::awaitable<void> Run();
-  // Answers one request with `gateway_overloaded` and closes: there are too many connections.
+  // Says `gateway_overloaded` and closes: there are too many connections.
   boost::asio::awaitable<void> Refuse();
 
   // Closes the connection if no request is under way.
@@ -69,6 +69,8 @@ class Session {
     bool is_connection_usable = false;
   };
 
+  boost::asio::awaitable<bool> BeginTls(std::chrono::milliseconds longest);
+  boost::asio::awaitable<void> AnswerOnce(Failure failure);
   boost::asio::awaitable<bool> ServeOne();
   boost::asio::awaitable<HeadResult> ReadHead();
   boost::asio::awaitable<std::optional<Failure>> ReadBody();

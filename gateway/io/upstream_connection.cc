@@ -1,11 +1,12 @@
 #include "gateway/io/upstream_connection.h"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <tuple>
@@ -37,6 +38,48 @@ bool IsEndOfStream(const error_code& error) {
   return error == asio::error::eof || error == asio::ssl::error::stream_truncated;
 }
 
+// Whom the certificate must be for. RFC 6066 section 3: SNI carries names only, no addresses.
+void ExpectServer(SSL* ssl, const std::string& name) {
+  error_code not_literal;
+  asio::ip::make_address(name, not_literal);
+  if (!not_literal) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str());
+    return;
+  }
+  SSL_set_tlsext_host_name(ssl, name.c_str());
+  SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  SSL_set1_host(ssl, name.c_str());
+}
+
+ConnectResult WhyCertificateIsBad(long verify_result) {
+  switch (verify_result) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return ConnectResult::kCertificateExpired;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return ConnectResult::kCertificateNotYetValid;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return ConnectResult::kCertificateOfOtherName;
+    default:
+      return ConnectResult::kCertificateUntrusted;
+  }
+}
+
+ConnectResult WhyHandshakeFailed(SSL* ssl, const error_code& error) {
+  const long verify_result = SSL_get_verify_result(ssl);
+  if (verify_result != X509_V_OK) return WhyCertificateIsBad(verify_result);
+  if (error.category() != asio::error::get_ssl_category()) return ConnectResult::kTlsFailed;
+  switch (ERR_GET_REASON(static_cast<unsigned long>(error.value()))) {
+    case SSL_R_WRONG_VERSION_NUMBER:
+      return ConnectResult::kSpeaksNoTls;
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+      return ConnectResult::kTlsTooOld;
+    default:
+      return ConnectResult::kTlsFailed;
+  }
+}
+
 }  // namespace
 
 std::string_view Describe(ConnectResult result) {
@@ -47,6 +90,18 @@ std::string_view Describe(ConnectResult result) {
       return "its name could not be resolved";
     case ConnectResult::kRefused:
       return "the connection could not be established";
+    case ConnectResult::kSpeaksNoTls:
+      return "it does not speak TLS";
+    case ConnectResult::kTlsTooOld:
+      return "it speaks no TLS 1.2 or newer";
+    case ConnectResult::kCertificateExpired:
+      return "its certificate has expired";
+    case ConnectResult::kCertificateNotYetValid:
+      return "its certificate is not valid yet";
+    case ConnectResult::kCertificateOfOtherName:
+      return "its certificate is for another name";
+    case ConnectResult::kCertificateUntrusted:
+      return "its certificate comes from no trusted authority";
     case ConnectResult::kTlsFailed:
       return "the TLS handshake failed";
     case ConnectResult::kTimedOut:
@@ -93,16 +148,11 @@ asio::awaitable<ConnectResult> UpstreamConnection::Connect(Resolver& resolver, c
 asio::awaitable<ConnectResult> UpstreamConnection::Handshake(const ConnectTo& to) {
   tls_ = std::make_unique<asio::ssl::stream<asio::ip::tcp::socket&>>(socket_, *to.tls);
   tls_buffer_.resize(kTlsRecordBytes);
-  error_code not_literal;
-  asio::ip::make_address(to.tls_server_name, not_literal);
-  // RFC 6066 section 3: SNI carries names only, no addresses.
-  if (not_literal) SSL_set_tlsext_host_name(tls_->native_handle(), to.tls_server_name.c_str());
+  ExpectServer(tls_->native_handle(), to.tls_server_name);
   error_code error;
-  tls_->set_verify_callback(asio::ssl::host_name_verification(to.tls_server_name), error);
-  if (error) co_return ConnectResult::kTlsFailed;
   std::tie(error) = co_await tls_->async_handshake(asio::ssl::stream_base::client, kAwait);
   if (is_closed_) co_return Because(ConnectResult::kCancelled);
-  if (error) co_return ConnectResult::kTlsFailed;
+  if (error) co_return WhyHandshakeFailed(tls_->native_handle(), error);
   deadline_.Clear();
   co_return ConnectResult::kConnected;
 }

@@ -27,7 +27,20 @@ struct ConnectTo {
   std::string tls_server_name;               // for SNI and the certificate
 };
 
-enum class ConnectResult { kConnected, kNoAddress, kRefused, kTlsFailed, kTimedOut, kCancelled };
+enum class ConnectResult {
+  kConnected,
+  kNoAddress,
+  kRefused,
+  kSpeaksNoTls,
+  kTlsTooOld,
+  kCertificateExpired,
+  kCertificateNotYetValid,
+  kCertificateOfOtherName,
+  kCertificateUntrusted,
+  kTlsFailed,  // in another way
+  kTimedOut,
+  kCancelled,
+};
 
 // For people: "the connection was refused".
 std::string_view Describe(ConnectResult result);

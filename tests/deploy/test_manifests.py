@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from support.fake_provider.authority import Authority
 from support.manifests import DEPLOY, build, container_ports, kustomizations, pod, pod_labels
 from support.programs import REPOSITORY, gateway_binary, ratelimitd_binary
 
@@ -16,6 +17,11 @@ CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}  # the Prometheus operator's
 BINARIES = {"gateway": gateway_binary(), "ratelimitd": ratelimitd_binary()}
 # Named in the README for the operator to create: no manifest holds a secret.
 OPERATORS_SECRETS = {"provider-keys": "/run/secrets/candor", "redis": "/run/secrets/redis"}
+# By hand or by cert-manager, whose names of the files these are.
+CERTIFICATES = {
+    name: f"/run/secrets/{name}" for name in ("gateway-tls", "gateway-client-tls", "ratelimitd-tls")
+}
+CERTIFICATE_FILES = {"tls.crt", "tls.key", "ca.crt"}
 
 every_kustomization = pytest.mark.parametrize("directory", kustomizations())
 
@@ -62,7 +68,7 @@ def test_volumes_and_accounts_refer_to_what_exists(directory):
             if "configMap" in volume:
                 assert manifests.one("ConfigMap", volume["configMap"]["name"]), volume
             if "secret" in volume:
-                path = OPERATORS_SECRETS[volume["secret"]["secretName"]]
+                path = {**OPERATORS_SECRETS, **CERTIFICATES}[volume["secret"]["secretName"]]
                 mounts = [m for c in spec["containers"] for m in c["volumeMounts"]]
                 assert path in [m["mountPath"] for m in mounts if m["name"] == volume["name"]]
         for container in spec["containers"]:
@@ -90,6 +96,32 @@ def test_secrets_are_created_by_the_readme(directory):
         for workload in manifests.workloads():
             for key in re.findall(rf"{path}/([\w.-]+)", config_of(directory, workload)):
                 assert f"--from-literal={key}=" in command
+
+
+@every_kustomization
+def test_certificates_are_created_by_the_readme(directory):
+    readme = (DEPLOY / "README.md").read_text()
+    for workload in build(directory).workloads():
+        for secret, path in CERTIFICATES.items():
+            files = re.findall(rf"{path}/([\w.]+)", config_of(directory, workload))
+            assert set(files) <= CERTIFICATE_FILES
+            assert not files or re.search(rf"for name in .*{secret.removesuffix('-tls')}\b", readme)
+    for file in CERTIFICATE_FILES:
+        assert f"--from-file={file}=" in readme
+
+
+@every_kustomization
+def test_nothing_is_in_plain_text_where_there_is_tls(directory):
+    if not directory.endswith("tls"):
+        return
+    manifests = build(directory)
+    gateway, ratelimitd = (manifests.selected_by(labelled(n))[0] for n in BINARIES)
+    config = yaml.safe_load(config_of(directory, gateway))
+    assert config["tls"] and set(config["ratelimitd"]["tls"]) == {"ca_file", "cert_file", "key_file"}
+    assert yaml.safe_load(config_of(directory, ratelimitd))["tls"]["client_ca_file"]
+    assert set(container_ports(gateway)) == {"https", "admin"}
+    # Neither the kubelet nor its certificate is known to ratelimitd.
+    assert "grpc" not in pod(ratelimitd)["containers"][0]["readinessProbe"]
 
 
 @every_kustomization
@@ -206,7 +238,8 @@ def test_policies_let_through_what_is_needed_and_nothing_else(directory):
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     assert callers(manifests, ratelimitd, 9091) == [monitoring]
     assert callers(manifests, gateway, 9090) == [monitoring]
-    assert callers(manifests, gateway, 8080) == [
+    (api,) = {n for name, n in container_ports(gateway).items() if name in ("http", "https")}
+    assert callers(manifests, gateway, api) == [
         {"namespaceSelector": {"matchLabels": {"candor-client": "true"}}}
     ]
     for policy in manifests.of_kind("NetworkPolicy"):
@@ -222,8 +255,16 @@ def test_policies_let_through_what_is_needed_and_nothing_else(directory):
                     )
 
 
+@pytest.fixture(scope="module")
+def certificate_files(tmp_path_factory):
+    authority = Authority(tmp_path_factory.mktemp("authority"))
+    certificate, key = authority.issue("candor")
+    paths = {"tls.crt": certificate, "tls.key": key, "ca.crt": authority.ca_path}
+    return {name: path.read_bytes() for name, path in paths.items()}
+
+
 @every_kustomization
-def test_the_programs_take_their_configuration(directory, tmp_path):
+def test_the_programs_take_their_configuration(directory, tmp_path, certificate_files):
     """Mounted secrets are looked for where the test has put them."""
     workloads = build(directory).workloads()
     assert {w["metadata"]["name"] for w in workloads} == set(BINARIES)
@@ -232,7 +273,8 @@ def test_the_programs_take_their_configuration(directory, tmp_path):
         text = config_of(directory, workload)
         for secret in re.findall(r"/run/secrets/[\w./-]+", text):
             (tmp_path / secret[1:]).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / secret[1:]).write_text("not-a-key")
+            content = certificate_files.get(secret.rsplit("/", 1)[1], b"not-a-key")
+            (tmp_path / secret[1:]).write_bytes(content)
         path = tmp_path / f"{name}.yaml"
         path.write_text(text.replace("/run/secrets", f"{tmp_path}/run/secrets"))
         done = subprocess.run(

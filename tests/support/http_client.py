@@ -8,6 +8,15 @@ import time
 DEADLINE_S = 30.0
 
 
+class HttpsAddress(str):
+    """An address at which HTTPS is spoken; `tls` is the ssl.SSLContext to do it with."""
+
+    def __new__(cls, address, tls):
+        made = super().__new__(cls, address)
+        made.tls = tls
+        return made
+
+
 class Reply:
     """A complete reply. `is_cut`: the connection ended before the body did."""
 
@@ -84,7 +93,10 @@ def exchange(address, method, path, body=None, headers=None):
 def open_stream(address, path, body=None, headers=None, method="POST"):
     """Sends the request and reads the reply's head."""
     payload = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    connection = http.client.HTTPConnection(address, timeout=DEADLINE_S)
+    if isinstance(address, HttpsAddress):
+        connection = http.client.HTTPSConnection(address, timeout=DEADLINE_S, context=address.tls)
+    else:
+        connection = http.client.HTTPConnection(address, timeout=DEADLINE_S)
     usual = {} if payload is None else {"content-type": "application/json"}
     connection.request(method, path, payload, {**usual, **(headers or {})})
     return Stream(connection, connection.getresponse())
@@ -141,6 +153,10 @@ class RawConnection:
     def __init__(self, address):
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), DEADLINE_S)
+        if isinstance(address, HttpsAddress):
+            self.socket = address.tls.wrap_socket(
+                self.socket, server_hostname=host, suppress_ragged_eofs=False
+            )
 
     def send(self, data):
         """Sends as much as the other side takes; a closed connection is no error here."""

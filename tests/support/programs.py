@@ -201,13 +201,19 @@ def grpcurl(address, method, request=None, check=True, options=("-plaintext",)):
 
 
 class Gateway(Service):
-    def __init__(self, directory, config, name="gateway", env=None):
+    """`tls`: the ssl.SSLContext of its clients, when the configuration makes it speak HTTPS."""
+
+    def __init__(self, directory, config, name="gateway", env=None, tls=None):
         config = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "threads": 1, **config}
         super().__init__(name, gateway_binary(), config, directory, env)
         self.address = self.addresses["api"]
+        self._scheme = "http"
+        if tls is not None:
+            self.address = http_client.HttpsAddress(self.address, tls)
+            self._scheme = "https"
 
     def url(self, path="/v1"):
-        return f"http://{self.address}{path}"
+        return f"{self._scheme}://{self.address}{path}"
 
     def post(self, path, body, headers=None):
         """`body`: a value to send as JSON, or bytes."""
@@ -300,6 +306,12 @@ class NamedProvider:
             lambda: next((a for a in self.attempts() if a.outcome == outcome), None),
             f"an attempt at {self.name} is {outcome}; seen {[a.outcome for a in self.attempts()]}",
         )
+
+    def refuse_key(self, key):
+        """Who calls with it from now on has 401."""
+        error = {"message": "Incorrect API key provided.", "code": "invalid_api_key"}
+        behaviour = {"status": 401, "body": {"error": error}}
+        self._fake.add_rule({"provider": self.name, "key": key, "cycle": [behaviour]})
 
     def _add(self, kind, behaviours):
         self._fake.add_rule({"provider": self.name, kind: behaviours})

@@ -26,8 +26,8 @@ class Programs:
     def ratelimitd(self, config=None, name="ratelimitd"):
         return self.add(Ratelimitd(self.directory, config, name))
 
-    def gateway(self, config, name="gateway", env=None):
-        return self.add(Gateway(self.directory, config, name, env))
+    def gateway(self, config, name="gateway", env=None, tls=None):
+        return self.add(Gateway(self.directory, config, name, env, tls))
 
     def fake_provider(self, name="fake_provider", tls=False):
         return self.add(FakeProvider(self.directory, name, tls))
@@ -56,7 +56,7 @@ class Route:
 
 class Pair:
     """One ratelimitd and any number of gateways that share it. `routes`: how many of each dialect,
-    or {dialect: count}; without `doubles` there is no duo()."""
+    or {dialect: count}; without `doubles` there is no duo(); `tls` as of Gateway."""
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Pair:
         gateway_config=None,
         ratelimitd_config=None,
         timeouts=None,
+        tls=None,
     ):
         self.programs = programs
         self.fake = programs.fake_provider()
@@ -79,7 +80,7 @@ class Pair:
             **(gateway_config or {}),
         }
         self.gateways = [
-            programs.gateway(self.config, f"gateway{number}") for number in range(gateways)
+            programs.gateway(self.config, f"gateway{number}", tls=tls) for number in range(gateways)
         ]
         self.gateway = next(iter(self.gateways), None)
         # Single and double routes share their first provider.

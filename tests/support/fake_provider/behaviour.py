@@ -123,14 +123,16 @@ class Rule:
     provider: typing.Optional[str]
     path: typing.Optional[str]  # matches the end of the path
     model: typing.Optional[str]
+    key: typing.Optional[str]  # the credential that the request bears
     queue: list  # behaviours, each used once
     cycle: list  # behaviours in turn, for ever
     turn: int = 0
 
-    def matches(self, provider, path, model):
+    def matches(self, provider, path, model, key):
         return (
             self.provider in (None, provider)
             and self.model in (None, model)
+            and self.key in (None, key)
             and (self.path is None or path.endswith(self.path))
         )
 
@@ -148,17 +150,18 @@ class Scripts:
         self._rules = []
 
     def add(self, value):
-        """`value`: {"provider", "path", "model" (each optional), "queue": [...], "cycle": [...]}.
+        """`value`: {"provider", "path", "model", "key" (each optional), "queue": [...], "cycle": [...]}.
         Each entry is a behaviour, which may say "times": N. Raises ScriptError."""
         if not isinstance(value, dict):
             raise ScriptError("a rule is an object")
-        known = {"provider", "path", "model", "queue", "cycle", "comment"}
+        known = {"provider", "path", "model", "key", "queue", "cycle", "comment"}
         if unknown := set(value) - known:
             raise ScriptError(f"unknown key {sorted(unknown)[0]!r} in a rule")
         rule = Rule(
             provider=value.get("provider"),
             path=value.get("path"),
             model=value.get("model"),
+            key=value.get("key"),
             queue=_parse_entries(value.get("queue", [])),
             cycle=_parse_entries(value.get("cycle", [])),
         )
@@ -169,8 +172,8 @@ class Scripts:
     def clear(self):
         self._rules.clear()
 
-    def next(self, call, path):
-        matching = [rule for rule in self._rules if rule.matches(call.provider, path, call.model)]
+    def next(self, call, path, key=None):
+        matching = [r for r in self._rules if r.matches(call.provider, path, call.model, key)]
         for rule in matching:
             if rule.queue:
                 behaviour = rule.queue.pop(0)

@@ -48,7 +48,7 @@ class Provider:
             if drop_next:
                 attempt.outcome = "misbehaved"
                 return
-            behaviour = self._scripts.next(call, _path(request))
+            behaviour = self._scripts.next(call, _path(request), _key(request))
             acting = Acting(call, request, behaviour, attempt, outgoing)
             await _act_unless_peer_leaves(acting, incoming, attempt)
             if behaviour.afterwards in ("close", "hang_up") or _wants_close(request):
@@ -58,6 +58,12 @@ class Provider:
 
 def _wants_close(request):
     return request.header("connection").lower() == "close"
+
+
+def _key(request):
+    """What the caller is known by, in the way of any dialect."""
+    bearer = request.header("authorization").removeprefix("Bearer ")
+    return bearer or request.header("x-api-key") or request.header("api-key")
 
 
 def _path(request):
