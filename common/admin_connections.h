@@ -28,10 +28,12 @@ class AdminConnections {
   // Appends for each client what poll(2) shall wait for.
   void AppendWaited(std::vector<pollfd>& waited) const;
   // Goes on with those that poll(2) found ready; `polled` is what AppendWaited gave.
-  void Continue(const pollfd* polled);
+  void Continue(const pollfd* polled, MonotonicTime now);
+  // When it is time, starts to send the streams what is new.
+  void SendEvents(MonotonicTime now);
   // Closes those that are done or have used up their time.
   void CloseFinished(MonotonicTime now);
-  // Until the next client has used up its time; -1 when there is none.
+  // Until something is to be done though no client stirs; -1 when there is nothing.
   int TimeoutMs(MonotonicTime now) const;
 
  private:
@@ -40,7 +42,9 @@ class AdminConnections {
 
   const AdminPages& pages_;
   const AdminLimits& limits_;
-  std::deque<std::unique_ptr<AdminConnection>> open_;  // the oldest first
+  std::deque<std::unique_ptr<AdminConnection>> open_;      // the oldest first
+  std::vector<std::unique_ptr<AdminConnection>> streams_;  // those that were found to want events
+  MonotonicTime next_events_;
 };
 
 }  // namespace common

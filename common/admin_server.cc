@@ -91,10 +91,10 @@ std::string BoundAddress(int fd) {
 
 }  // namespace
 
-AdminAnswer AnswerAdminRequest(std::string_view method, std::string_view path,
+AdminAnswer AnswerAdminRequest(std::string_view method, std::string_view target,
                                const AdminPages& pages) {
   if (method != "GET" && method != "HEAD") return {.status = 405, .body = "only GET and HEAD\n"};
-  path = path.substr(0, path.find('?'));
+  const std::string_view path = target.substr(0, target.find('?'));
   if (path == "/healthz") return {.body = "ok\n"};
   if (path == "/readyz") {
     if (pages.is_ready()) return {.body = "ready\n"};
@@ -103,6 +103,9 @@ AdminAnswer AnswerAdminRequest(std::string_view method, std::string_view path,
   if (path == "/metrics") {
     return {.content_type = "text/plain; version=0.0.4; charset=utf-8",
             .body = pages.render_metrics()};
+  }
+  if (pages.find_page) {
+    if (std::optional<AdminAnswer> page = pages.find_page(target)) return *std::move(page);
   }
   return {.status = 404, .body = "known are /metrics, /healthz and /readyz\n"};
 }
@@ -147,9 +150,10 @@ void AdminServer::Run() {
     connections.AppendWaited(waited);
     if (poll(waited.data(), waited.size(), connections.TimeoutMs(clock.Monotonic())) > 0) {
       if (waited[0].revents != 0) return;
-      connections.Continue(waited.data() + 2);
+      connections.Continue(waited.data() + 2, clock.Monotonic());
       if (waited[1].revents != 0) connections.Accept(listen_fd_, clock.Monotonic());
     }
+    connections.SendEvents(clock.Monotonic());
     connections.CloseFinished(clock.Monotonic());
   }
 }

@@ -1,39 +1,9 @@
 #include "common/json_text.h"
 
+#include "common/utf8.h"
+
 namespace common {
 namespace {
-
-constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-
-bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
-
-// Bytes of the well-formed UTF-8 sequence that `text` begins with, 0 when it begins with none
-// (Unicode Standard, table 3-7). `text` is not empty.
-size_t SequenceLength(std::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  size_t length = 0;
-  unsigned char lowest = 0x80;
-  unsigned char highest = 0xBF;
-  if (lead >= 0xC2 && lead <= 0xDF) {
-    length = 2;
-  } else if (lead >= 0xE0 && lead <= 0xEF) {
-    length = 3;
-    if (lead == 0xE0) lowest = 0xA0;
-    if (lead == 0xED) highest = 0x9F;
-  } else if (lead >= 0xF0 && lead <= 0xF4) {
-    length = 4;
-    if (lead == 0xF0) lowest = 0x90;
-    if (lead == 0xF4) highest = 0x8F;
-  }
-  if (length == 0 || text.size() < length) return 0;
-  if (byte(1) < lowest || byte(1) > highest) return 0;
-  for (size_t i = 2; i < length; ++i) {
-    if (!IsContinuation(text[i])) return 0;
-  }
-  return length;
-}
 
 void AppendEscape(unsigned char code, std::string& out) {
   constexpr std::string_view kHex = "0123456789abcdef";
@@ -92,10 +62,10 @@ void AppendJsonString(std::string_view text, std::string& out) {
       text.remove_prefix(plain);
       continue;
     }
-    const size_t length = SequenceLength(text);
+    const size_t length = Utf8SequenceLength(text);
     const std::string_view sequence = text.substr(0, length);
     if (length == 0) {
-      out += kReplacement;
+      out += kUtf8Replacement;
     } else if (length == 1) {
       AppendAscii(static_cast<unsigned char>(text.front()), out);
     } else if (IsWideControl(sequence)) {
@@ -112,7 +82,7 @@ std::string_view TruncateUtf8(std::string_view text, size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
   size_t end = max_bytes;
   // A sequence has at most three continuation bytes; more of them are no UTF-8 anyway.
-  while (end > 0 && max_bytes - end < 3 && IsContinuation(text[end])) --end;
+  while (end > 0 && max_bytes - end < 3 && IsUtf8Continuation(text[end])) --end;
   return text.substr(0, end);
 }
 

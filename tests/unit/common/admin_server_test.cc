@@ -1,15 +1,14 @@
 #include "common/admin_server.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "absl/strings/numbers.h"
+#include "tests/unit/common/admin_client.h"
 
 namespace common {
 namespace {
+
+using candor_test::AdminClient;
+using candor_test::AskAdmin;
 
 AdminPages FakePages() {
   return {.render_metrics = [] { return std::string("up 1\n"); }, .is_ready = [] { return true; }};
@@ -22,48 +21,8 @@ std::unique_ptr<AdminServer> StartServer(AdminPages pages, AdminLimits limits = 
   return *std::move(server);
 }
 
-// A client's end of a connection to a server on 127.0.0.1.
-class Client {
- public:
-  explicit Client(const AdminServer& server) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    int port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(server.address().substr(server.address().rfind(':') + 1), &port));
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  }
-  ~Client() { close(fd_); }
-  Client(const Client&) = delete;
-  Client& operator=(const Client&) = delete;
-
-  void Send(std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t count = send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
-      if (count <= 0) return;
-      text.remove_prefix(static_cast<size_t>(count));
-    }
-  }
-
-  // Everything until the server closes.
-  std::string Receive() {
-    std::string text;
-    char buffer[64 * 1024];
-    for (ssize_t count = 0; (count = recv(fd_, buffer, sizeof buffer, 0)) > 0;) {
-      text.append(buffer, static_cast<size_t>(count));
-    }
-    return text;
-  }
-
- private:
-  int fd_;
-};
-
 std::string Ask(const AdminServer& server, std::string_view request) {
-  Client client(server);
-  client.Send(request);
-  return client.Receive();
+  return AskAdmin(server.address(), request);
 }
 
 TEST(AdminServerTest, EachRequestLineHasItsAnswer) {
@@ -133,7 +92,7 @@ TEST(AdminServerTest, ARequestMayArriveInAnyPieces) {
   const std::string request = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
   const std::unique_ptr<AdminServer> server = StartServer(FakePages());
   for (size_t cut = 1; cut < request.size(); ++cut) {
-    Client client(*server);
+    AdminClient client(server->address());
     client.Send(request.substr(0, cut));
     // An answer to somebody else shows that the first piece has been taken.
     Ask(*server, request);
@@ -155,10 +114,10 @@ TEST(AdminServerTest, ASlowClientDoesNotDelayAnother) {
   pages.render_metrics = [] { return std::string(8 << 20, 'm'); };
   const std::unique_ptr<AdminServer> server =
       StartServer(pages, {.answer_within = std::chrono::hours(1)});
-  Client silent(*server);
-  Client half(*server);
+  AdminClient silent(server->address());
+  AdminClient half(server->address());
   half.Send("GET /hea");
-  Client reads_nothing(*server);
+  AdminClient reads_nothing(server->address());
   reads_nothing.Send("GET /metrics HTTP/1.1\r\n\r\n");
   EXPECT_TRUE(Ask(*server, "GET /readyz HTTP/1.1\r\n\r\n").ends_with("ready\n"));
 }
@@ -166,9 +125,9 @@ TEST(AdminServerTest, ASlowClientDoesNotDelayAnother) {
 TEST(AdminServerTest, TheOldestMakesRoomForTheNewest) {
   const std::unique_ptr<AdminServer> server =
       StartServer(FakePages(), {.connections = 2, .answer_within = std::chrono::hours(1)});
-  Client first(*server);
-  Client second(*server);
-  Client third(*server);
+  AdminClient first(server->address());
+  AdminClient second(server->address());
+  AdminClient third(server->address());
   EXPECT_EQ(first.Receive(), "");
   third.Send("GET /healthz HTTP/1.1\r\n\r\n");
   EXPECT_TRUE(third.Receive().ends_with("ok\n"));
@@ -177,7 +136,7 @@ TEST(AdminServerTest, TheOldestMakesRoomForTheNewest) {
 TEST(AdminServerTest, WhoIsTooSlowIsClosed) {
   const std::unique_ptr<AdminServer> server =
       StartServer(FakePages(), {.answer_within = std::chrono::milliseconds(20)});
-  Client client(*server);
+  AdminClient client(server->address());
   client.Send("GET /healthz HT");
   EXPECT_EQ(client.Receive(), "");
 }
