@@ -51,6 +51,11 @@ LimitStatus Limits::Status(const LimitSettings& settings, MonotonicTime now) con
           status(tokens_, settings.tokens_per_minute)};
 }
 
+int64_t Limits::Running(MonotonicTime now) const {
+  return std::count_if(permits_.begin(), permits_.end(),
+                       [now](const auto& item) { return item.second.until > now; });
+}
+
 void Limits::Settle(const LimitSettings& settings, uint64_t lease_id, int64_t more_tokens,
                     MonotonicTime now) {
   permits_.erase(lease_id);

@@ -36,6 +36,8 @@ class Limits {
   void Take(const LimitSettings& settings, const LimitCost& cost, const Lease& lease,
             MonotonicTime now);
   LimitStatus Status(const LimitSettings& settings, MonotonicTime now) const;
+  // Requests that run now; counted only where their number is limited.
+  int64_t Running(MonotonicTime now) const;
   // The attempt is over: ends its lease and corrects the estimate by `more_tokens` (may be
   // negative).
   void Settle(const LimitSettings& settings, uint64_t lease_id, int64_t more_tokens,

@@ -494,6 +494,12 @@ void TargetTable::MakeConfiguredProviders() {
   for (const auto& [name, settings] : settings_.providers) MakeProvider(name, {});
 }
 
+std::optional<LimitView> TargetTable::LimitsOf(const Provider& provider, MonotonicTime now) {
+  const LimitSettings& settings = provider.settings->limits;
+  if (settings.IsUnlimited()) return std::nullopt;
+  return LimitView{settings, provider.limits.Status(settings, now), provider.limits.Running(now)};
+}
+
 HealthView TargetTable::MakeView(const Provider& provider, const Entry* target,
                                  MonotonicTime now) const {
   const Health& health = target == nullptr ? provider.health : target->health;
@@ -506,6 +512,7 @@ HealthView TargetTable::MakeView(const Provider& provider, const Entry* target,
           .window = health.WindowAt(*provider.settings, now),
           .probes_out = health.probes_out(),
           .history = health.history(),
+          .limits = target == nullptr ? LimitsOf(provider, now) : std::nullopt,
           .version = target == nullptr ? provider.view_version : target->view_version};
 }
 

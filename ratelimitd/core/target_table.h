@@ -39,6 +39,13 @@ struct KeyRecord {
   HealthRecord health;
 };
 
+// Where a provider's own limits stand.
+struct LimitView {
+  LimitSettings settings{};
+  LimitStatus left{};
+  int64_t running = 0;  // requests, where their number is limited
+};
+
 // One key for people and dashboards.
 struct HealthView {
   std::string provider;
@@ -50,6 +57,17 @@ struct HealthView {
   WindowCounts window{};
   int probes_out = 0;
   std::vector<Transition> history{};
+  std::optional<LimitView> limits{};  // of a provider that has some
+  uint64_t version = 0;
+};
+
+// The part of the table that people should see first. A target counts as being in the more serious
+// state of its own and its provider's, and a provider without targets as one.
+struct TableExcerpt {
+  std::vector<HealthView> views{};  // in no particular order; beside every target its provider
+  std::array<size_t, kHealthStates> targets_by_state{};  // of all that match
+  size_t targets_left_out = 0;
+  size_t providers = 0;  // that match or have a target that does
   uint64_t version = 0;
 };
 
@@ -167,6 +185,9 @@ class TargetTable {
   // Those that changed after `version` of ViewVersion, after taking what time brought.
   std::vector<HealthView> ViewChangedSince(uint64_t version, const Moment& moment);
   std::optional<HealthView> ViewOne(const TargetName& name, const Moment& moment);
+  // The `most` targets in the most serious states, by name where they are equal, whose
+  // "provider/model" contains `filter`; ASCII letters match in either case.
+  TableExcerpt Excerpt(std::string_view filter, size_t most, const Moment& moment);
   // No: the provider is open or blocked, or every target of it is. Nothing: it is not known.
   std::optional<Askable> IsAskable(std::string_view provider, const Moment& moment);
   // Rises with every visible change.
@@ -227,6 +248,14 @@ class TargetTable {
   void MarkChanged(Provider& provider, Entry* target);
   template <typename Key>
   void NoteVersion(Key& key);
+  struct Ranked {
+    HealthState state = HealthState::kHealthy;
+    const Provider* provider = nullptr;
+    const Entry* target = nullptr;  // null: the provider has none
+    bool operator<(const Ranked& other) const;
+  };
+  std::vector<Ranked> Rank(std::string_view filter, const Moment& moment, TableExcerpt& excerpt);
+  static std::optional<LimitView> LimitsOf(const Provider& provider, MonotonicTime now);
   HealthView MakeView(const Provider& provider, const Entry* target, MonotonicTime now) const;
 
   TableSettings settings_;

@@ -38,6 +38,15 @@ void BuildTransition(const Transition& transition, const ClockPair& clocks,
   message.set_reporter(transition.reporter);
 }
 
+void BuildLimits(const LimitView& limits, pb::ProviderLimits& message) {
+  message.set_requests_per_minute(limits.settings.requests_per_minute);
+  message.set_requests_remaining(limits.left.requests.remaining);
+  message.set_tokens_per_minute(limits.settings.tokens_per_minute);
+  message.set_tokens_remaining(limits.left.tokens.remaining);
+  message.set_concurrent_requests(limits.settings.concurrent);
+  message.set_concurrent_in_use(limits.running);
+}
+
 }  // namespace
 
 void BuildHealth(const HealthView& view, const ClockPair& clocks, pb::Health& message) {
@@ -72,6 +81,7 @@ std::vector<pb::Provider> BuildProviders(const std::vector<const HealthView*>& v
     pb::Provider& provider = providers.back();
     if (view->model.empty()) {
       BuildHealth(*view, clocks, *provider.mutable_health());
+      if (view->limits) BuildLimits(*view->limits, *provider.mutable_limits());
       continue;
     }
     pb::TargetHealth& target = *provider.add_targets();
