@@ -21,6 +21,7 @@
 #include "ratelimitd/config.h"
 #include "ratelimitd/io/fleet_worker.h"
 #include "ratelimitd/io/server.h"
+#include "ratelimitd/io/status_feed.h"
 #include "ratelimitd/store/memory_store.h"
 #include "ratelimitd/store/redis_store.h"
 #include "ratelimitd/store/sqlite_store.h"
@@ -235,6 +236,25 @@ std::string RenderMetrics(SharedTable& table, Metrics& metrics) {
   return metrics.Render(stats);
 }
 
+std::string HostName() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+StatusNotes MakeStatusNotes(const Config& config, Metrics& metrics, bool is_ready) {
+  using Store = StatusNotes::Store;
+  static const std::string host = HostName();
+  constexpr std::string_view kStoreKinds[] = {"sqlite", "memory", "redis"};
+  return {.host = host,
+          .store_kind = std::string(kStoreKinds[static_cast<size_t>(config.store.kind)]),
+          .store = metrics.IsStoreAway()      ? Store::kAway
+                   : metrics.IsStoreFailing() ? Store::kFailing
+                                              : Store::kWorking,
+          .is_draining = !is_ready,
+          .sessions = static_cast<int64_t>(metrics.sessions().Value())};
+}
+
 // Serves until SIGTERM. Returns what kept it from starting.
 absl::Status Run(const std::string& config_path, const Config& config) {
   const common::SystemClock clock;
@@ -275,9 +295,13 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   auto server = Server::Start(config.listen, ThreadCount(config),
                               {table, metrics, waiters, worker, *main_certificates});
   if (!server.ok()) return server.status();
+  StatusFeed status(table, [&] { return MakeStatusNotes(config, metrics, is_ready); });
   auto admin = common::AdminServer::Start(
-      config.admin, {.render_metrics = [&] { return RenderMetrics(table, metrics); },
-                     .is_ready = [&is_ready] { return is_ready.load(); }});
+      config.admin,
+      {.render_metrics = [&] { return RenderMetrics(table, metrics); },
+       .is_ready = [&is_ready] { return is_ready.load(); },
+       .find_page = [&status](std::string_view target) { return status.FindPage(target); },
+       .open_events = [&status](std::string_view target) { return status.OpenEvents(target); }});
   if (!admin.ok()) return admin.status();
 
   Reloader reloader(config_path, config, table, metrics, log);

@@ -16,7 +16,7 @@ build_packages=(
   protobuf-compiler-grpc libssl-dev libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev prometheus-cpp-dev
   libsqlite3-dev libhiredis-dev libgtest-dev libgmock-dev)
 run_packages=(ca-certificates curl python3)
-test_packages=(clang-format-14 openssl prometheus python3-venv redis-server)
+test_packages=(clang-format-14 faketime openssl prometheus python3-venv redis-server)
 bench_packages=(nginx-light wrk libbenchmark-dev)
 
 say() { printf '\n== %s\n' "$*"; }
@@ -39,10 +39,10 @@ as_root() {
 # name means on Debian 12.
 if grep -qs 'VERSION_CODENAME=bookworm' /etc/os-release; then
   build_packages+=(libboost1.81-dev)
-  test_packages+=(clang libclang-rt-14-dev)
+  test_packages+=(chromium chromium-driver clang libclang-rt-14-dev)
 else
   build_packages+=(libboost-dev)
-  test_packages+=(clang libclang-rt-18-dev)
+  test_packages+=(chromium-browser chromium-chromedriver clang libclang-rt-18-dev)
 fi
 
 is_installed() { [[ $(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

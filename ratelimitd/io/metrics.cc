@@ -138,6 +138,7 @@ void Metrics::Count(const AdmissionTally& tally) {
 
 void Metrics::CountCommit(const absl::Status& status, size_t records) {
   (status.ok() ? commits_ok_ : commits_failed_)->Increment();
+  is_store_failing_ = !status.ok();
   if (status.ok()) records_written_->Increment(static_cast<double>(records));
 }
 

@@ -9,6 +9,7 @@
 #include <prometheus/registry.h>
 
 #include <array>
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -51,6 +52,8 @@ class Metrics {
   void CountCertificateReload(const absl::Status& status);
   // Of the certificates in use the one that ends first.
   void ShowCertificateEnd(common::WallTime end);
+  bool IsStoreAway() const { return store_degraded_->Value() != 0; }
+  bool IsStoreFailing() const { return is_store_failing_; }
   prometheus::Gauge& sessions() { return *sessions_; }
   prometheus::Gauge& watchers() { return *watchers_; }
 
@@ -77,6 +80,7 @@ class Metrics {
   prometheus::Counter* records_written_ = nullptr;
   prometheus::Counter* files_set_aside_ = nullptr;
   prometheus::Gauge* store_degraded_ = nullptr;
+  std::atomic<bool> is_store_failing_ = false;  // at the last commit
   prometheus::Counter* store_conflicts_ = nullptr;
   prometheus::Counter* store_reasserted_ = nullptr;
   prometheus::Counter* store_unreadable_ = nullptr;
