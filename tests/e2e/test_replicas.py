@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import itertools
+import threading
 import time
 
 import pytest
@@ -14,6 +15,7 @@ BREAKER = {
     "consecutive": 3,
     "lump": "1ms",
     "open": "1s",
+    "open_max": "1s",
     "probe_successes": 1,
     "probe_lease": "2s",
 }
@@ -63,6 +65,81 @@ class Fleet(Pair):
 
 
 _numbers = itertools.count()
+
+
+class Traffic:
+    """Requests through all gateways while something happens to the fleet: to a healthy provider, of
+    which none may fail, and to one that stays broken, which may have `probes` in flight at a time.
+    Meanwhile nobody asks a provider that is cooling down."""
+
+    def __init__(self, fleet, gateways=None, probes=1):
+        self.fleet = fleet
+        self.gateways = gateways or fleet.gateways
+        self.probes = probes
+        self.healthy, self.broken, self.cooled = fleet.solo(), fleet.solo(), fleet.solo()
+        self.replies = []
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(gateway, model))
+            for gateway in self.gateways
+            for model in (self.healthy.model, self.broken.model)
+        ]
+
+    def _run(self, gateway, model):
+        while not self._is_over.is_set():
+            self.replies.append((model, gateway.chat(model)))
+            time.sleep(0.01)
+
+    def __enter__(self):
+        self.cooled.first.always(status=429, headers={"retry-after": "600"})
+        assert self.gateways[0].chat(self.cooled.model).status == 429
+        # A replica that the store fails answers by what it knows, so each must have met this.
+        assert self.agrees()
+        self.fleet.open_breaker(self.broken)
+        self.broken.first.always(status=500, delay_ms=200)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def agrees(self):
+        """Whether all gateways answer alike, by the shared state."""
+        replies = [gateway.chat(self.cooled.model) for gateway in self.gateways]
+        alike = {(reply.kind(), degraded(reply)) for reply in replies}
+        return alike == {("no_provider_available", None)}
+
+    def heal(self, record_property):
+        """Waits until all is as it was, and notes how long that has taken."""
+        began = time.monotonic()
+        wait_until(lambda: self.agrees() and self.fleet.is_settled(), "all has healed", 40)
+        took_ms = round(1000 * (time.monotonic() - began))
+        record_property("healed_after_ms", took_ms)
+        print(f"healed after {took_ms} ms")
+        before = self.broken.first.attempt_count()
+        wait_until(lambda: self.broken.first.attempt_count() > before, "probes go on")
+
+    def __exit__(self, *failure):
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+        if failure[0]:
+            return
+        by_model = {
+            model: {reply.status for of, reply in self.replies if of == model}
+            for model in (self.healthy.model, self.broken.model)
+        }
+        assert by_model[self.healthy.model] == {200}
+        # A probe's own failure, or a refusal.
+        assert by_model[self.broken.model] <= {500, 503}
+        assert self.cooled.first.attempt_count() == 1
+        assert most_at_a_time(self.broken.first.attempts()) <= self.probes
+
+
+def most_at_a_time(attempts):
+    """Of those that ran at the same time."""
+    moments = [(a.started_at, 1) for a in attempts]
+    moments += [(a.ended_at, -1) for a in attempts if a.ended_at]
+    running = itertools.accumulate(step for _, step in sorted(moments))
+    return max(running, default=0)
 
 
 def in_parallel(count, call):
@@ -153,24 +230,18 @@ def test_a_gateway_killed_with_the_probe_does_not_wedge_it(fleet):
     wait_until(lambda: fleet.gateways[1].chat(route.model).status == 200, "somebody may probe")
 
 
-def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet):
-    cooled, healthy = fleet.solo(), fleet.solo()
-    cooled.first.always(status=429, headers={"retry-after": "30"})
+def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet, record_property):
     gateways = [fleet.new_gateway(fleet.both()) for _ in range(3)]
-    assert fleet.gateways[0].chat(cooled.model).status == 429
-    killed = iter([fleet.replicas[0]])
+    with Traffic(fleet, gateways) as traffic:
+        dead = fleet.replicas[0]
+        dead.kill()
+        fleet.replicas = fleet.replicas[1:]
+        traffic.heal(record_property)
+        config = {**fleet.replica_config, "listen": dead.address}
+        fleet.replicas.append(fleet.programs.ratelimitd(config, "ratelimitd-again"))
+        traffic.heal(record_property)
 
-    def call(i):
-        if i == 20:
-            next(killed).kill()
-        return gateways[i % 3].chat(healthy.model)
-
-    replies = in_parallel(8, lambda worker: [call(worker + 8 * i) for i in range(25)])
-
-    replies = [reply for some in replies for reply in some]
-    assert {reply.status for reply in replies} == {200}
-    assert {degraded(reply) for reply in replies} == {None}
-    assert all(is_refused(gateway, cooled) for gateway in gateways)
+    assert {degraded(reply) for _, reply in traffic.replies} == {None}
 
 
 def test_a_frozen_replica_is_left_within_one_ask(fleet):
@@ -188,45 +259,43 @@ def test_a_frozen_replica_is_left_within_one_ask(fleet):
 
 
 @pytest.mark.parametrize("way", ["killed", "paused"])
-def test_without_redis_the_last_known_state_answers_and_heals(programs, servers, way):
+def test_without_redis_the_last_known_state_answers_and_heals(
+    programs, servers, way, record_property
+):
     redis = servers()
     fleet = Fleet(programs, {"url": redis.url})
-    cooled, healthy, learned = fleet.solo(), fleet.solo(), fleet.solo()
-    cooled.first.always(status=429, headers={"retry-after": "60"})
-    assert fleet.gateways[0].chat(cooled.model).status == 429
-    assert is_refused(fleet.gateways[1], cooled)
-
-    redis.pause() if way == "paused" else redis.kill()
-    replies = in_parallel(12, lambda i: fleet.gateways[i % 3].chat(healthy.model))
-    assert {reply.status for reply in replies} == {200}
-    assert {degraded(reply) for reply in replies} == {STORE_AWAY}
-    reply = fleet.gateways[1].chat(cooled.model)
-    assert (reply.status, degraded(reply)) == (503, STORE_AWAY)
-    learned.first.always(status=429, headers={"retry-after": "60"})
-    assert fleet.gateways[0].chat(learned.model).status == 429
-    assert fleet.gateways[0].chat(learned.model).kind() == "no_provider_available"
-
-    redis.resume() if way == "paused" else servers(name="redis-again", port=redis.port)
-    wait_until(fleet.is_settled, "both replicas have the store again")
-    for route in (cooled, learned):
+    learned = fleet.solo()
+    # Without the store there may be a probe for each ratelimitd.
+    with Traffic(fleet, probes=2) as traffic:
+        redis.pause() if way == "paused" else redis.kill()
         for gateway in fleet.gateways:
-            reply = gateway.chat(route.model)
-            assert (reply.kind(), degraded(reply)) == ("no_provider_available", None)
-    assert cooled.first.attempt_count() == learned.first.attempt_count() == 1
+            reply = gateway.chat(traffic.cooled.model)
+            assert (reply.status, degraded(reply)) == (503, STORE_AWAY)
+        assert all("The shared store is away" in r.admin("/status").text() for r in fleet.replicas)
+        learned.first.always(status=429, headers={"retry-after": "60"})
+        assert fleet.gateways[0].chat(learned.model).status == 429
+        assert fleet.gateways[0].chat(learned.model).kind() == "no_provider_available"
+
+        redis.resume() if way == "paused" else servers(name="redis-again", port=redis.port)
+        traffic.heal(record_property)
+
+    for gateway in fleet.gateways:
+        reply = gateway.chat(learned.model)
+        assert (reply.kind(), degraded(reply)) == ("no_provider_available", None)
+    assert learned.first.attempt_count() == 1
+    assert {degraded(reply) for _, reply in traffic.replies} == {None, STORE_AWAY}
 
 
-def test_a_flushed_redis_is_filled_again(fleet, redis):
-    route = fleet.solo()
-    route.first.always(status=429, headers={"retry-after": "60"})
-    assert fleet.gateways[0].chat(route.model).status == 429
+def test_a_flushed_redis_is_filled_again(fleet, redis, record_property):
+    with Traffic(fleet) as traffic:
+        for _ in range(3):
+            assert redis.command("FLUSHALL") == "OK"
+            assert redis.command("SCRIPT", "FLUSH") == "OK"
+            traffic.heal(record_property)
 
-    assert redis.command("FLUSHALL") == "OK"
-    assert redis.command("SCRIPT", "FLUSH") == "OK"
-    assert is_refused(fleet.gateways[0], route)
-    assert is_refused(fleet.gateways[1], route)
-
-    newcomer = fleet.programs.ratelimitd(fleet.replica_config, "ratelimitd-new")
-    assert is_refused(fleet.new_gateway(newcomer.address), route)
+        newcomer = fleet.programs.ratelimitd(fleet.replica_config, "ratelimitd-new")
+        assert is_refused(fleet.new_gateway(newcomer.address), traffic.cooled)
+    assert {degraded(reply) for _, reply in traffic.replies} == {None}
 
 
 def test_every_key_expires(fleet, redis):
@@ -257,7 +326,7 @@ sentinel parallel-syncs candor 1
 
 
 @pytest.mark.parametrize("way", ["killed", "paused"])
-def test_a_promoted_redis_goes_on_with_the_same_state(programs, servers, way):
+def test_a_promoted_redis_goes_on_with_the_same_state(programs, servers, way, record_property):
     master = servers("redis-master")
     replica = servers("redis-replica", options={"replicaof": f"127.0.0.1 {master.port}"})
     wait_until(lambda: "master_link_status:up" in replica.command("INFO", "replication"), "in sync")
@@ -268,26 +337,14 @@ def test_a_promoted_redis_goes_on_with_the_same_state(programs, servers, way):
     wait_until(lambda: "slaves=1" in sentinel.command("INFO", "sentinel"), "the replica is known")
     store = {"sentinels": [sentinel.address], "sentinel_master": "candor"}
     fleet = Fleet(programs, store)
-    cooled, healthy = fleet.solo(), fleet.solo()
-    cooled.first.always(status=429, headers={"retry-after": "120"})
-    assert fleet.gateways[0].chat(cooled.model).status == 429
-    assert is_refused(fleet.gateways[1], cooled)
-
-    master.pause() if way == "paused" else master.kill()
-    statuses = set()
-
-    def is_promoted():
-        statuses.update(gateway.chat(healthy.model).status for gateway in fleet.gateways)
-        return "role:master" in replica.command("INFO", "replication") and fleet.is_settled()
-
-    wait_until(is_promoted, "the replica is the master", deadline_s=40)
-    if way == "paused":
-        master.resume()
-    assert statuses == {200}
-    for gateway in fleet.gateways:
-        reply = gateway.chat(cooled.model)
-        assert (reply.kind(), degraded(reply)) == ("no_provider_available", None)
-    assert cooled.first.attempt_count() == 1
+    with Traffic(fleet, probes=2) as traffic:
+        master.pause() if way == "paused" else master.kill()
+        promoted = lambda: "role:master" in replica.command("INFO", "replication")  # noqa: E731
+        wait_until(promoted, "the replica is the master", deadline_s=40)
+        traffic.heal(record_property)
+        if way == "paused":
+            master.resume()
+            traffic.heal(record_property)
 
 
 def test_tls_and_password(programs, servers, tmp_path):

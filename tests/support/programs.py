@@ -168,7 +168,7 @@ class Service(Program):
 
 
 class Ratelimitd(Service):
-    def __init__(self, directory, config=None, name="ratelimitd"):
+    def __init__(self, directory, config=None, name="ratelimitd", env=None):
         config = {
             "listen": "127.0.0.1:0",
             "admin": "127.0.0.1:0",
@@ -176,7 +176,7 @@ class Ratelimitd(Service):
             "drain": "100ms",
             **(config or {}),
         }
-        super().__init__(name, ratelimitd_binary(), config, directory)
+        super().__init__(name, ratelimitd_binary(), config, directory, env)
         self.address = self.addresses["grpc"]
 
     def call(self, method, request=None):

@@ -23,8 +23,8 @@ class Programs:
         self.directory = pathlib.Path(directory)
         self.started = []
 
-    def ratelimitd(self, config=None, name="ratelimitd"):
-        return self.add(Ratelimitd(self.directory, config, name))
+    def ratelimitd(self, config=None, name="ratelimitd", env=None):
+        return self.add(Ratelimitd(self.directory, config, name, env))
 
     def gateway(self, config, name="gateway", env=None, tls=None):
         return self.add(Gateway(self.directory, config, name, env, tls))
@@ -68,10 +68,12 @@ class Pair:
         ratelimitd_config=None,
         timeouts=None,
         tls=None,
+        gateway_env=None,
+        ratelimitd_env=None,
     ):
         self.programs = programs
         self.fake = programs.fake_provider()
-        self.ratelimitd = programs.ratelimitd(ratelimitd_config)
+        self.ratelimitd = programs.ratelimitd(ratelimitd_config, env=ratelimitd_env)
         counts = routes if isinstance(routes, dict) else dict.fromkeys(PROVIDER_DIALECTS, routes)
         self._has_doubles = doubles
         self.config = {
@@ -80,7 +82,8 @@ class Pair:
             **(gateway_config or {}),
         }
         self.gateways = [
-            programs.gateway(self.config, f"gateway{number}", tls=tls) for number in range(gateways)
+            programs.gateway(self.config, f"gateway{number}", gateway_env, tls)
+            for number in range(gateways)
         ]
         self.gateway = next(iter(self.gateways), None)
         # Single and double routes share their first provider.
