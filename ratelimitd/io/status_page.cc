@@ -43,8 +43,6 @@ constexpr std::array<StateLook, kHealthStates> kLooks = {{
 
 const StateLook& LookOf(int state) { return kLooks[static_cast<size_t>(state)]; }
 
-int64_t Milliseconds(const Timestamp& at) { return TimeUtil::TimestampToMilliseconds(at); }
-
 // "2026-11-28T14:45:02Z"
 std::string DateText(const Timestamp& at) {
   return TimeUtil::ToString(TimeUtil::SecondsToTimestamp(at.seconds()));
@@ -103,43 +101,37 @@ void AddStateCell(int state, const pb::Health& health, HtmlText& html) {
   html.Markup("</td>");
 }
 
+// A moment, by its distance ("since", "until") or as a date ("at") where the script shows it.
+void AddTime(std::string_view how, const Timestamp& at, std::string_view text, HtmlText& html) {
+  html.Markup("<time data-")
+      .Text(how)
+      .Markup("=\"")
+      .Number(TimeUtil::TimestampToMilliseconds(at))
+      .Markup("\" datetime=\"")
+      .Text(DateText(at))
+      .Markup("\">")
+      .Text(text)
+      .Markup("</time>");
+}
+
 void AddTimeCells(const pb::Health& health, HtmlText& html) {
   html.Markup("<td data-label=\"Since\">");
-  if (health.has_since()) {
-    html.Markup("<time data-since=\"")
-        .Number(Milliseconds(health.since()))
-        .Markup("\" datetime=\"")
-        .Text(DateText(health.since()))
-        .Markup("\">")
-        .Text(DateText(health.since()))
-        .Markup("</time>");
-  }
+  if (health.has_since()) AddTime("since", health.since(), DateText(health.since()), html);
   html.Markup("</td><td data-label=\"Next\">");
   if (health.has_until()) {
     const milliseconds left(TimeUtil::DurationToMilliseconds(health.remaining()));
-    html.Text(LookOf(StateOf(health)).until)
-        .Markup(" <time data-until=\"")
-        .Number(Milliseconds(health.until()))
-        .Markup("\" datetime=\"")
-        .Text(DateText(health.until()))
-        .Markup("\">")
-        .Text(common::RenderDuration(std::chrono::ceil<std::chrono::seconds>(left)))
-        .Markup("</time>");
+    html.Text(LookOf(StateOf(health)).until).Markup(" ");
+    AddTime("until", health.until(),
+            common::RenderDuration(std::chrono::ceil<std::chrono::seconds>(left)), html);
   }
   html.Markup("</td>");
 }
 
 void AddTransition(const pb::StateTransition& transition, HtmlText& html) {
-  html.Markup("<li><time data-at=\"")
-      .Number(Milliseconds(transition.occurred_at()))
-      .Markup("\" datetime=\"")
-      .Text(DateText(transition.occurred_at()))
-      .Markup("\">")
-      .Text(DateText(transition.occurred_at()))
-      .Markup("</time> <b>")
-      .Text(LookOf(transition.to_state()).word)
-      .Markup("</b>: ")
-      .Text(transition.why());
+  html.Markup("<li>");
+  AddTime("at", transition.occurred_at(), DateText(transition.occurred_at()), html);
+  html.Markup(" <b>").Text(LookOf(transition.to_state()).word).Markup("</b>: ");
+  html.Text(transition.why());
   if (!transition.reporter().empty()) {
     html.Markup(" <small>").Text(transition.reporter()).Markup("</small>");
   }

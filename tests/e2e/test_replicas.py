@@ -215,7 +215,7 @@ def test_one_probe_in_flight_in_the_whole_fleet(fleet):
     assert route.first.attempt_count() == before + 1
 
 
-def test_a_gateway_killed_with_the_probe_does_not_wedge_it(fleet):
+def test_a_gateway_killed_with_the_probe_does_not_wedge_it(fleet, record_property):
     route = fleet.solo()
     refused = fleet.open_breaker(route)
     time.sleep(refused.wait_ms() / 1000 + 0.2)
@@ -225,9 +225,11 @@ def test_a_gateway_killed_with_the_probe_does_not_wedge_it(fleet):
         route.first.wait_for_attempts(BREAKER["consecutive"] + 1)
         assert is_refused(fleet.gateways[1], route)
         fleet.gateways[0].kill()
+        killed_at = time.monotonic()
         lost.result()
 
     wait_until(lambda: fleet.gateways[1].chat(route.model).status == 200, "somebody may probe")
+    record_property("probed_again_after_ms", round(1000 * (time.monotonic() - killed_at)))
 
 
 def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet, record_property):
@@ -244,18 +246,18 @@ def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet, record_proper
     assert {degraded(reply) for _, reply in traffic.replies} == {None}
 
 
-def test_a_frozen_replica_is_left_within_one_ask(fleet):
-    route = fleet.solo()
+def test_a_frozen_replica_is_left_within_one_ask(fleet, record_property):
     gateways = [fleet.new_gateway(fleet.both()) for _ in range(4)]
-    assert {gateway.chat(route.model).status for gateway in gateways} == {200}
-    fleet.replicas[0].pause()
-    try:
-        replies = [gateway.chat(route.model) for gateway in gateways]
-    finally:
-        fleet.replicas[0].resume()
+    with Traffic(fleet, gateways) as traffic:
+        fleet.replicas[0].pause()
+        try:
+            replies = [gateway.chat(traffic.healthy.model) for gateway in gateways]
+        finally:
+            fleet.replicas[0].resume()
+        traffic.heal(record_property)
 
     assert [reply.status for reply in replies] == [200] * 4
-    assert {degraded(reply) for reply in replies} == {None}
+    assert {degraded(reply) for _, reply in traffic.replies} == {None}
 
 
 @pytest.mark.parametrize("way", ["killed", "paused"])

@@ -162,6 +162,8 @@ def test_a_filter_finds_by_name_and_stays_in_the_address(pair, page):
     assert page.run("return location.search") == "?q=NEEDLE-m"
     page.open(page.run("return location.href"))
     assert page.texts("tbody th") == ["needle-provider", "needle-model"]
+    page.type("#filter", "-nowhere")
+    wait_until(lambda: "No provider or model has this" in page.text("main"), "nothing is found")
 
 
 def test_a_lost_connection_is_told_and_comes_back(programs, browser):

@@ -192,6 +192,21 @@ TEST(StatusPageTest, ThePageRunsItsOwnScriptAndNothingElse) {
   EXPECT_TRUE(Contains(plain, "<th scope=\"rowgroup\">openai</th>"));
 }
 
+TEST(StatusPageTest, EveryStateHasItsLookAndIsExplainedAlike) {
+  const std::string empty_page = Page(Picture({}));
+  const std::regex chip(
+      "<span class=\"chip [a-z_]+\"><span aria-hidden=\"true\">[^<]+</span> [^<]+"
+      "</span>");
+  for (int state = 1; state < kHealthStates; ++state) {
+    SCOPED_TRACE(state);
+    const std::string rows =
+        Rows(RenderStatus(Picture({View("x", "", static_cast<HealthState>(state))}), {}));
+    std::smatch found;
+    ASSERT_TRUE(std::regex_search(rows, found, chip));
+    EXPECT_TRUE(Contains(empty_page, "<dt>" + found.str() + "</dt>")) << found.str();
+  }
+}
+
 TEST(StatusPageTest, AnEventIsOneLineOfJsonWithTheSameParts) {
   const StatusView view = RenderStatus(Hostile(), {});
   const std::string event = RenderStatusEvent(view);
