@@ -116,6 +116,7 @@ const StatusFeed::Shown& StatusFeed::Look(const std::string& filter) {
   shown.rendered_at = now;
   shown.view = RenderStatus(picture, bounds_);
   shown.event = std::make_shared<const std::string>(RenderStatusEvent(shown.view));
+  picture.excerpt.views.clear();
   shown.picture = std::move(picture);
   return shown;
 }

@@ -35,7 +35,7 @@ class StatusFeed {
   struct Shown {
     common::MonotonicTime looked_at;
     common::MonotonicTime rendered_at;
-    StatusPicture picture;
+    StatusPicture picture;  // without its views
     StatusView view;
     std::shared_ptr<const std::string> event;
   };

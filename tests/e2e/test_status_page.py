@@ -181,8 +181,18 @@ def test_a_lost_connection_is_told_and_comes_back(programs, browser):
     assert browser.text("#live") == "● Live"
 
 
-def test_watchers_are_bounded_and_never_in_the_way(pair):
-    admin = pair.ratelimitd.addresses["admin"]
+def test_a_tab_that_nobody_looks_at_gives_up_its_place(page):
+    look = """Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});
+        document.dispatchEvent(new Event('visibilitychange'))"""
+    page.run("const later = setTimeout; window.setTimeout = (f, ms) => later(f, ms / 1000)")
+    page.run(look, True)
+    wait_until(lambda: page.text("#live") == "Paused", "it pauses")
+    page.run(look, False)
+    wait_until(lambda: page.text("#live") == "● Live", "it goes on")
+
+
+def test_watchers_are_bounded_and_never_in_the_way(programs):
+    admin = programs.ratelimitd().addresses["admin"]
     with contextlib.ExitStack() as streams:
         for _ in range(MAX_WATCHERS):
             stream = http_client.open_stream(admin, "/status/events", method="GET")
