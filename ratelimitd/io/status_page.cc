@@ -52,7 +52,7 @@ std::string DateText(const Timestamp& at) {
 std::string NumberText(int64_t number) {
   std::string text = std::to_string(number);
   for (auto end = static_cast<std::ptrdiff_t>(text.size()) - 3; end > 0; end -= 3) {
-    text.insert(static_cast<size_t>(end), ",");
+    text.insert(static_cast<size_t>(end), 1, ',');
   }
   return text;
 }
