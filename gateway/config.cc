@@ -1,5 +1,7 @@
 #include "gateway/config.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -124,6 +126,15 @@ void ReadResponsesMode(ConfigObject& object, ProviderConfig& provider) {
   }
 }
 
+std::string Fingerprint(std::string_view provider, const common::Secret& api_key) {
+  const std::string salted =
+      common::Concat("candor credential\n", provider, "\n", api_key.Reveal());
+  unsigned char hash[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(salted.data()), salted.size(), hash);
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash / 4));
+}
+
 void ReadAuthorities(const Reader& reader, ConfigObject& object, ProviderConfig& provider) {
   common::TlsPaths paths;
   object.ReadString("ca_file", paths.ca_file);
@@ -157,6 +168,7 @@ ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   if (provider.dialect->name() == "azure") object.Require("api_version");
   object.ReadSecret("api_key", provider.api_key);
   provider.endpoint.credential = provider.api_key.Reveal();
+  provider.credential_fingerprint = Fingerprint(provider.name, provider.api_key);
   ReadAuthorities(reader, object, provider);
   object.ReadString("tls_server_name", provider.tls_server_name);
   if (provider.tls_server_name.empty()) provider.tls_server_name = provider.host;

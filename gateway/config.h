@@ -38,6 +38,9 @@ struct ProviderConfig {
   std::string ca_pem;           // what ca_file holds; empty: the system's certificate authorities
   ProviderEndpoint endpoint;
   common::Secret api_key;
+  // Tells a changed credential from the same one; salted with the provider's name so that equal
+  // keys of two providers do not look equal.
+  std::string credential_fingerprint;
   ProviderTimeouts timeouts;
   int64_t max_connections = 512;  // over all threads
   ResponsesMode responses = ResponsesMode::kAuto;

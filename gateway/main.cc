@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -202,6 +203,8 @@ int Check(const std::string& path) {
 
 int main(int argc, char** argv) {
   common::PrepareProcess();
+  // As in ratelimitd: gRPC writes plain text to stderr, and what matters reaches us as a status.
+  setenv("GRPC_VERBOSITY", "NONE", 0);
   const absl::StatusOr<common::CommandLine> line = common::ParseCommandLine(argc, argv);
   if (!line.ok()) {
     std::cerr << line.status().message() << "\n\n" << kHelp;

@@ -50,6 +50,7 @@ struct AttemptReport {
   std::chrono::milliseconds time_to_first_byte{0};
   std::chrono::milliseconds duration{0};
   int64_t tokens_used = 0;
+  std::string credential_fingerprint;  // of the refused one, with kAuthFailed
 };
 
 }  // namespace gateway

@@ -6,6 +6,7 @@
 namespace gateway {
 namespace {
 
+constexpr std::string_view kAuth = "auth";
 constexpr std::chrono::milliseconds kDefaultBackoff{1000};
 constexpr std::chrono::milliseconds kLongestBackoff{15 * 60 * 1000};
 
@@ -18,7 +19,7 @@ std::string_view ReasonFor(FailureKind kind) {
     case Charge::kQuotaExhausted:
       return "quota";
     case Charge::kAuthFailed:
-      return "auth";
+      return kAuth;
     default:
       return "";
   }
@@ -45,6 +46,12 @@ void KnownRefusals::LearnFailure(const common::Target& target, const Failure& fa
 
 void KnownRefusals::Forget(const common::Target& target) {
   if (!entries_.empty()) entries_.erase(target);
+}
+
+void KnownRefusals::ForgetCredential(std::string_view provider) {
+  absl::erase_if(entries_, [&](const auto& entry) {
+    return entry.first.provider == provider && entry.second.reason == kAuth;
+  });
 }
 
 std::vector<RefusedTarget> KnownRefusals::Remaining(common::MonotonicTime now) const {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -25,6 +26,8 @@ class KnownRefusals {
                     common::MonotonicTime now);
   // ratelimitd admitted the target, so whatever was known is over.
   void Forget(const common::Target& target);
+  // The provider has a new credential: what was refused to the old one is over.
+  void ForgetCredential(std::string_view provider);
   // Those of now that have time left.
   std::vector<RefusedTarget> Remaining(common::MonotonicTime now) const;
 

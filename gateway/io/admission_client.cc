@@ -4,7 +4,6 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/async_stream.h>
-#include <openssl/sha.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +11,6 @@
 #include <random>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "common/concat.h"
 #include "gateway/io/admission_messages.h"
 
@@ -26,6 +24,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kFirstReconnectDelay{50};
 constexpr milliseconds kMaxReconnectDelay{1000};
 constexpr std::chrono::seconds kStreamGrace{5};
+constexpr std::chrono::seconds kFailureLogInterval{10};
 // How many streams in a row are begun at once after one that ended; with as many replicas gone, the
 // asks are answered as unreachable.
 constexpr int kQuickRestarts = 3;
@@ -42,17 +41,6 @@ std::string HostName() {
 }
 
 std::string RandomText() { return std::to_string(std::random_device{}()); }
-
-// Tells a changed credential from the same one; salted with the provider's name so that equal keys
-// of two providers do not look equal.
-std::string Fingerprint(const ProviderConfig& provider) {
-  const std::string salted =
-      common::Concat("candor credential\n", provider.name, "\n", provider.api_key.Reveal());
-  unsigned char hash[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(salted.data()), salted.size(), hash);
-  return absl::BytesToHexString(
-      absl::string_view(reinterpret_cast<const char*>(hash), sizeof hash / 4));
-}
 
 // "ipv4:10.0.0.1:50051,10.0.0.2:50051", or "dns:///name:50051", which may have any number.
 bool NamesReplicas(std::string_view target) {
@@ -143,7 +131,7 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
         }
         return;
       case Operation::Kind::kFinish:
-        client_.OnStreamFinished();
+        client_.OnStreamFinished(status_);
         return Post(
             [](AdmissionSession& session, AdmissionStream& self) { session.OnStreamEnded(self); });
     }
@@ -192,8 +180,11 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
   Operation finish_{Operation::Kind::kFinish, nullptr};
 };
 
-AdmissionClient::AdmissionClient(const RatelimitdConfig& config)
-    : host_(HostName()),
+AdmissionClient::AdmissionClient(const RatelimitdConfig& config, const common::Clock& clock,
+                                 common::Log& log)
+    : clock_(clock),
+      log_(log),
+      host_(HostName()),
       incarnation_(RandomText()),
       config_(config),
       stub_(Connect(config)),
@@ -233,9 +224,18 @@ void AdmissionClient::OnStreamBegun() {
   ++open_streams_;
 }
 
-void AdmissionClient::OnStreamFinished() {
+void AdmissionClient::OnStreamFinished(const grpc::Status& status) {
+  if (!status.ok() && status.error_code() != grpc::StatusCode::CANCELLED) LogFailure(status);
   const std::lock_guard lock(mutex_);
   if (--open_streams_ == 0) none_open_.notify_all();
+}
+
+void AdmissionClient::LogFailure(const grpc::Status& status) {
+  const common::MonotonicTime now = clock_.Monotonic();
+  if (logged_failure_at_ && now - *logged_failure_at_ < kFailureLogInterval) return;
+  logged_failure_at_ = now;
+  log_.Write(common::LogLevel::kWarning, "ratelimitd_stream_ended",
+             {{"error", std::string(status.error_message())}});
 }
 
 void AdmissionClient::Run() {
@@ -279,6 +279,12 @@ void AdmissionSession::Shutdown() {
 }
 
 void AdmissionSession::UseConfig(std::shared_ptr<const Config> config) {
+  for (const ProviderConfig& before : config_->providers) {
+    for (const ProviderConfig& after : config->providers) {
+      const bool is_new = before.credential_fingerprint != after.credential_fingerprint;
+      if (before.name == after.name && is_new) known_refusals_.ForgetCredential(after.name);
+    }
+  }
   config_ = std::move(config);
   pb::SessionHello announced;
   FillHello(announced);
@@ -383,7 +389,7 @@ void AdmissionSession::FillHello(pb::SessionHello& hello) const {
   for (const ProviderConfig& provider : config_->providers) {
     pb::ProviderCredential& credential = *hello.add_credentials();
     credential.set_provider(provider.name);
-    credential.set_fingerprint(Fingerprint(provider));
+    credential.set_fingerprint(provider.credential_fingerprint);
   }
   for (const ClientEntry& client : config_->routes.clients()) {
     FillClientLimits(client.name, client.limits, *hello.add_client_limits());

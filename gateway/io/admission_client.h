@@ -12,6 +12,7 @@
 #pragma once
 
 #include <grpcpp/completion_queue.h>
+#include <grpcpp/support/status.h>
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -22,6 +23,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,6 +31,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "candor/ratelimitd/v1/admission.grpc.pb.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "gateway/config.h"
 #include "gateway/core/admission.h"
 #include "gateway/core/exchange_plan.h"
@@ -43,7 +46,8 @@ namespace gateway {
 // Thread-safe. Must outlive every AdmissionSession.
 class AdmissionClient {
  public:
-  explicit AdmissionClient(const RatelimitdConfig& config);
+  // Why streams end is said in `log`, now and then. References must outlive the client.
+  AdmissionClient(const RatelimitdConfig& config, const common::Clock& clock, common::Log& log);
   // Ends the thread. Every session must have been shut down before.
   ~AdmissionClient();
 
@@ -60,8 +64,11 @@ class AdmissionClient {
   std::shared_ptr<candor::ratelimitd::v1::AdmissionService::Stub> stub();
   void Run();
   void OnStreamBegun();
-  void OnStreamFinished();
+  void OnStreamFinished(const grpc::Status& status);
+  void LogFailure(const grpc::Status& status);
 
+  const common::Clock& clock_;
+  common::Log& log_;
   std::string host_;
   std::string incarnation_;  // makes reporters of a restarted process new
   grpc::CompletionQueue queue_;
@@ -72,6 +79,7 @@ class AdmissionClient {
   std::condition_variable none_open_;
   int open_streams_ = 0;  // guarded by mutex_
   bool has_replicas_ = false;
+  std::optional<common::MonotonicTime> logged_failure_at_;  // only touched on thread_
   std::thread thread_;
 };
 

@@ -129,6 +129,9 @@ void FillReport(const AttemptReport& report, milliseconds age, pb::AttemptReport
   out.set_time_to_first_byte_ms(report.time_to_first_byte.count());
   out.set_duration_ms(report.duration.count());
   out.set_tokens_used(report.tokens_used);
+  if (!report.credential_fingerprint.empty()) {
+    out.set_credential_fingerprint(report.credential_fingerprint);
+  }
 }
 
 void FillKnownRefusal(const RefusedTarget& refused, pb::KnownRefusal& out) {

@@ -354,6 +354,9 @@ void Exchange::ReportFailure(const Failure& failure) {
   report.provider_code = failure.provider_code;
   if (failure.has_unknown_code) metrics_.CountUnknownCode(failure.provider_code);
   report.timing = failure.timing;
+  if (report.charge == Charge::kAuthFailed) {
+    report.credential_fingerprint = attempt_->provider().credential_fingerprint;
+  }
   if (token_.empty()) {
     admission_.known_refusals().LearnFailure(target_->target, failure, loop_.clock.Monotonic());
   }

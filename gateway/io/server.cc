@@ -231,7 +231,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(std::shared_ptr<const Conf
   const int threads =
       config->threads > 0 ? static_cast<int>(config->threads) : common::AvailableCpus();
   std::unique_ptr<Server> server(new Server);
-  server->admission_ = std::make_unique<AdmissionClient>(config->ratelimitd);
+  server->admission_ = std::make_unique<AdmissionClient>(config->ratelimitd, clock, log);
   for (int i = 0; i < threads; ++i) {
     auto worker =
         std::make_unique<Worker>(i, clock, log, metrics, *server->admission_, server->load_);

@@ -126,6 +126,7 @@ struct AttemptReport {
   std::optional<milliseconds> retry_after{};
   LimitScope limit_scope = LimitScope::kTarget;
   int64_t tokens_used = 0;
+  std::string_view credential_fingerprint{};  // with kAuthFailed; empty: unknown
 };
 
 }  // namespace ratelimitd

@@ -49,6 +49,13 @@ Breaker::View Both(const Breaker::View& provider, const Breaker::View& target) {
   return provider.decision == Decision::kAdmitProbe ? provider : target;
 }
 
+// Gateways take a changed credential one after the other, each with attempts under way: what one of
+// them hears of the old credential is no news of the new one.
+bool IsOfOtherCredential(const AttemptReport& report, std::string_view known) {
+  return report.kind == OutcomeKind::kAuthFailed && !known.empty() &&
+         !report.credential_fingerprint.empty() && report.credential_fingerprint != known;
+}
+
 }  // namespace
 
 TargetTable::TargetTable(TableSettings settings, uint32_t life)
@@ -332,6 +339,9 @@ std::optional<TargetTable::Resolved> TargetTable::Resolve(const AttemptReport& r
       .provider_code = report.provider_code};
   FindByToken(report, moment.now, resolved);
   if (resolved.found.target == nullptr) return std::nullopt;
+  if (IsOfOtherCredential(report, resolved.found.provider->credential_fingerprint)) {
+    resolved.evidence.kind = OutcomeKind::kNotSent;
+  }
   return resolved;
 }
 

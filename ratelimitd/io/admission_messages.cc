@@ -164,7 +164,8 @@ AttemptReport ParseReport(const pb::AttemptReport& message, std::string_view rep
                        .limit_scope = message.limit_scope() == pb::LIMIT_SCOPE_PROVIDER
                                           ? LimitScope::kProvider
                                           : LimitScope::kTarget,
-                       .tokens_used = std::clamp<int64_t>(message.tokens_used(), 0, kMaxTokens)};
+                       .tokens_used = std::clamp<int64_t>(message.tokens_used(), 0, kMaxTokens),
+                       .credential_fingerprint = message.credential_fingerprint()};
   if (message.has_target()) {
     report.target = TargetName{message.target().provider(), message.target().model()};
   }

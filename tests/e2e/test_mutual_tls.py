@@ -97,6 +97,7 @@ def test_either_side_is_refused_without_its_certificate(site):
     }.items():
         gateway = site.start_gateway(**tls)
         assert [degraded(gateway) for _ in range(3)] == [DEGRADED] * 3, why
+        assert any(x["event"] == "ratelimitd_stream_ended" for x in gateway.log_lines()), why
         gateway.stop()
 
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace gateway {
 namespace {
 
@@ -126,6 +128,14 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
       {"empty clients", provider + model + "clients: []\n", "leave the gateway open"},
       {"no models", provider, "models"},
       {"listen without a port", provider + model + "listen: localhost\n", "ADDRESS:PORT"},
+      {"a certificate without its key", provider + model + "tls: {cert_file: c.pem}\n",
+       "gateway.yaml:3:6: tls.key_file: is missing"},
+      {"a certificate for ratelimitd without its key",
+       provider + model + "ratelimitd: {tls: {cert_file: c.pem}}\n",
+       "ratelimitd.tls.cert_file: cert_file and key_file go together"},
+      {"authorities that cannot be read",
+       "providers: [{name: p, dialect: openai, base_url: \"http://h\", ca_file: ca.pem}]\n" + model,
+       "gateway.yaml:1:71: provider.ca_file: cannot be read"},
       {"admin with a strange port", provider + model + "admin: 127.0.0.1:99999\n", "ADDRESS:PORT"},
   };
   for (const Case& c : cases) {
@@ -134,6 +144,24 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
     ASSERT_FALSE(config.ok());
     EXPECT_THAT(std::string(config.status().message()), HasSubstr(c.want));
   }
+}
+
+TEST(ConfigTest, FingerprintsTellKeysAndProvidersApartAndShowNeither) {
+  const auto config = Parse(R"(
+providers:
+  - {name: a, dialect: openai, base_url: "http://h", api_key: sk-one}
+  - {name: b, dialect: openai, base_url: "http://h", api_key: sk-one}
+  - {name: c, dialect: openai, base_url: "http://h", api_key: sk-two}
+models:
+  - {name: m, targets: [{provider: a, model: x}]}
+)");
+  ASSERT_TRUE(config.ok()) << config.status();
+  std::set<std::string> fingerprints;
+  for (const ProviderConfig& provider : (*config)->providers) {
+    fingerprints.insert(provider.credential_fingerprint);
+    EXPECT_THAT(provider.credential_fingerprint, testing::MatchesRegex("[0-9a-f]{16}"));
+  }
+  EXPECT_EQ(fingerprints.size(), 3u);
 }
 
 TEST(ConfigTest, ComplaintsNeverShowASecret) {

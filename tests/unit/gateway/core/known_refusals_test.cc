@@ -1,5 +1,6 @@
 #include "gateway/core/known_refusals.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/support/fake_clock.h"
@@ -60,6 +61,22 @@ TEST(KnownRefusalsTest, WhatSaysNothingAboutTheTargetIsNotRemembered) {
   }
   known.Learn({{kTarget, "probing", milliseconds(5000)}}, clock.Monotonic());
   EXPECT_TRUE(known.Remaining(clock.Monotonic()).empty());
+}
+
+TEST(KnownRefusalsTest, ANewCredentialEndsWhatWasRefusedToTheOldOne) {
+  candor_test::FakeClock clock;
+  KnownRefusals known;
+  known.Learn({{kTarget, "auth", milliseconds(500)},
+               {{"openai", "other"}, "backoff", milliseconds(500)},
+               {{"azure", "m"}, "auth", milliseconds(500)}},
+              clock.Monotonic());
+  known.ForgetCredential("openai");
+  std::vector<common::Target> left;
+  for (const RefusedTarget& refused : known.Remaining(clock.Monotonic())) {
+    left.push_back(refused.target);
+  }
+  EXPECT_THAT(left, testing::UnorderedElementsAre(common::Target{"openai", "other"},
+                                                  common::Target{"azure", "m"}));
 }
 
 TEST(KnownRefusalsTest, IsBoundedAndMakesRoomOfWhatIsOver) {

@@ -194,6 +194,20 @@ TEST(TargetTableTest, ChangedCredentialLiftsAnAuthBlockAndTheSameDoesNot) {
   EXPECT_EQ(fleet.Ask().granted_index, 0);
 }
 
+TEST(TargetTableTest, ARefusalOfAnEarlierCredentialBlocksNothing) {
+  Fleet fleet;
+  fleet.table.LearnCredential("openai", "bbbb", fleet.Now());
+  AttemptReport report = fleet.Draft(fleet.Ask(), OutcomeKind::kAuthFailed);
+  report.credential_fingerprint = "aaaa";
+  EXPECT_EQ(fleet.Report(report), AckStatus::kApplied);
+  EXPECT_EQ(fleet.Ask().granted_index, 0);
+
+  report = fleet.Draft(fleet.Ask(), OutcomeKind::kAuthFailed);
+  report.credential_fingerprint = "bbbb";
+  EXPECT_EQ(fleet.Report(report), AckStatus::kApplied);
+  EXPECT_EQ(fleet.Ask().decisions[0].reason, RefusalReason::kAuthFailed);
+}
+
 TEST(TargetTableTest, RelearnsFromGatewaysByMaximum) {
   Fleet fleet;
   const auto relearn = [&](RefusalReason reason, milliseconds remaining) {
