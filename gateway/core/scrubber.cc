@@ -213,22 +213,34 @@ size_t SharedLength(std::string_view a, std::string_view b) {
                              a.begin());
 }
 
-std::string Replace(std::string_view text, std::string_view secret) {
-  const std::string_view part = TellingPart(secret);
+// How much of the beginning of `text` is one of the secrets. Keys may begin alike: the one that
+// goes furthest counts, or the end of the others would stay.
+size_t SecretLength(std::string_view text, const std::vector<std::string>& secrets) {
+  size_t length = 0;
+  for (const std::string& secret : secrets) length = std::max(length, SharedLength(text, secret));
+  return length;
+}
+
+std::string Replace(std::string_view text, std::string_view part,
+                    const std::vector<std::string>& secrets) {
   std::string out;
   for (size_t at = text.find(part); at != std::string_view::npos; at = text.find(part)) {
     out.append(text.substr(0, at)).append(kRedacted);
     text.remove_prefix(at);
-    text.remove_prefix(SharedLength(text, secret));
+    text.remove_prefix(SecretLength(text, secrets));
   }
   return out.append(text);
 }
 
 std::string RemoveSecrets(std::string_view text, const std::vector<std::string>& secrets) {
+  // A shorter one may stand inside a longer one, which would not be known any more without it.
+  std::vector<std::string_view> longest_first(secrets.begin(), secrets.end());
+  std::stable_sort(longest_first.begin(), longest_first.end(),
+                   [](std::string_view a, std::string_view b) { return a.size() > b.size(); });
   std::string out(text);
-  for (const std::string& secret : secrets) {
+  for (const std::string_view secret : longest_first) {
     const bool is_there = secret.size() >= kShortestSecret && Contains(out, TellingPart(secret));
-    if (is_there) out = Replace(out, secret);
+    if (is_there) out = Replace(out, TellingPart(secret), secrets);
   }
   return out;
 }

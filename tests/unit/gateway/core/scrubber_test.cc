@@ -52,6 +52,17 @@ TEST(ScrubberTest, RemovesCredentialsAndInsideAddressesOnly) {
   }
 }
 
+TEST(ScrubberTest, KeysThatBeginAlikeLeaveNothingOfEachOther) {
+  const std::string old_key = "team-key-of-2026-old-AAAAAAAA";
+  const std::string new_key = "team-key-of-2026-old-AAAAAAAB-and-more";
+  const std::string inner = "2026";
+  for (const std::vector<std::string>& secrets :
+       {std::vector<std::string>{old_key, new_key, inner}, {inner, new_key, old_key}}) {
+    EXPECT_EQ(Scrub("bad key " + new_key + "!", secrets), "bad key [redacted]!");
+    EXPECT_EQ(Scrub("bad key " + old_key + "!", secrets), "bad key [redacted]!");
+  }
+}
+
 TEST(ScrubberTest, EveryPrefixOfATextIsScrubbedWithoutHarm) {
   const std::string text =
       "Bearer  api_key: \"x\" http://a@b:1/?k=sk-12345678901 projects/ 10.0.0.1:";
