@@ -2,8 +2,12 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
+
+#include "gateway/core/ascii.h"
 
 namespace gateway {
 namespace {
@@ -19,6 +23,28 @@ struct Workspace {
   ondemand::parser parser;
   std::string padded;
 };
+
+size_t CountDigits(std::string_view text) {
+  return std::min(text.find_first_not_of("0123456789"), text.size());
+}
+
+// RFC 8259 section 6. simdjson also fails at numbers that are merely too large.
+bool IsNumber(std::string_view text) {
+  if (text.starts_with('-')) text.remove_prefix(1);
+  const size_t whole = CountDigits(text);
+  if (whole == 0 || (whole > 1 && text[0] == '0')) return false;
+  text.remove_prefix(whole);
+  if (text.starts_with('.')) {
+    const size_t fraction = CountDigits(text.substr(1));
+    if (fraction == 0) return false;
+    text.remove_prefix(1 + fraction);
+  }
+  if (text.empty()) return true;
+  if (text[0] != 'e' && text[0] != 'E') return false;
+  text.remove_prefix(1);
+  if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+  return !text.empty() && CountDigits(text) == text.size();
+}
 
 // Walks the whole document in order and tells the receiver. simdjson checks the UTF-8 beforehand
 // and every token as it is reached.
@@ -111,7 +137,10 @@ class Walk {
       case ondemand::json_type::number:
         value.type = JsonType::kNumber;
         value.token = TokenOf(node);
-        if (node.get_double().get(value.number)) return Status::kInvalid;
+        if (node.get_double().get(value.number)) {
+          if (!IsNumber(Trim(value.token))) return Status::kInvalid;
+          value.number = value.token.starts_with('-') ? -HUGE_VAL : HUGE_VAL;
+        }
         break;
       case ondemand::json_type::boolean:
         value.type = JsonType::kBoolean;

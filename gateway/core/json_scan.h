@@ -19,7 +19,7 @@ enum class JsonType : uint8_t { kNull, kBoolean, kNumber, kString, kObject, kArr
 struct JsonValue {
   JsonType type = JsonType::kNull;
   std::string* text = nullptr;  // strings only: unescaped; the receiver may move it away
-  double number = 0;            // numbers only
+  double number = 0;            // numbers only; infinite when it is too large for a double
   std::string_view token = {};  // numbers only: as written
   bool boolean = false;         // booleans only
 };
@@ -31,7 +31,8 @@ class JsonReceiver {
   virtual ~JsonReceiver() = default;
   virtual bool OnKey(int depth, std::string& key) = 0;
   // A scalar, or the opening of an object or array; `end` is the offset after what was read: after
-  // the closing quote of a string, after the opening bracket.
+  // the closing quote of a string, after the opening bracket. Of other scalars it is where they
+  // begin.
   virtual bool OnValue(int depth, const JsonValue& value, size_t end) = 0;
   // The object or array that was opened at `depth` has closed.
   virtual bool OnClose(int depth) = 0;

@@ -1,31 +1,46 @@
 #include "gateway/core/small_json.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
 #include "common/json_text.h"
+#include "gateway/core/ascii.h"
 #include "gateway/core/json_scan.h"
 
 namespace gateway {
 namespace {
 
+// More significant digits than these are not all kept by a double.
+constexpr std::ptrdiff_t kMostDigits = 17;
+
 // Nothing when the number has a fraction, an exponent, or too many digits.
 template <typename Integer>
 std::optional<Integer> WholeNumber(std::string_view token) {
-  while (!token.empty() && std::string_view(" \t\r\n").find(token.back()) != token.npos) {
-    token.remove_suffix(1);
-  }
   Integer number = 0;
   const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), number);
   if (error != std::errc() || end != token.data() + token.size()) return std::nullopt;
   return number;
 }
 
+bool FitsADouble(std::string_view token, double number) {
+  const std::string_view mantissa = token.substr(0, token.find_first_of("eE"));
+  const std::string_view digits =
+      mantissa.substr(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
+  const bool is_whole = token.find_first_of(".eE") == token.npos;
+  return !is_whole && std::isfinite(number) &&
+         std::count_if(digits.begin(), digits.end(), IsDigit) <= kMostDigits;
+}
+
 Json NumberOf(const JsonValue& value) {
-  if (const auto whole = WholeNumber<int64_t>(value.token)) return *whole;
-  if (const auto large = WholeNumber<uint64_t>(value.token)) return *large;
-  return value.number;
+  const std::string_view token = Trim(value.token);
+  if (const auto whole = WholeNumber<int64_t>(token)) return *whole;
+  if (const auto large = WholeNumber<uint64_t>(token)) return *large;
+  if (FitsADouble(token, value.number)) return value.number;
+  return Json::binary(std::vector<uint8_t>(token.begin(), token.end()));
 }
 
 // Builds the value while the text is scanned.
@@ -90,6 +105,10 @@ class Builder final : public JsonReceiver {
 
 void AppendJson(const Json& json, std::string& out) {
   if (json.is_string()) return common::AppendJsonString(json.get_ref<const std::string&>(), out);
+  if (json.is_binary()) {
+    out.append(json.get_binary().begin(), json.get_binary().end());
+    return;
+  }
   if (!json.is_structured()) {
     out += json.dump();
     return;

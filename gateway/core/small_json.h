@@ -18,7 +18,9 @@ inline constexpr int kMaxErrorDepth = 24;
 
 // `text` of any size as a value, in a time that grows with its length alone. Discarded
 // (is_discarded) when it is no JSON, no UTF-8, or nested deeper than kMaxJsonDepth. Whole numbers
-// stay whole. Of several members of one name the first is found.
+// stay whole. A number that neither 64 bits nor a double hold is kept as it was written, as a
+// binary value (is_binary, not is_number), which RenderJson writes again; Json::dump does not. Of
+// several members of one name the first is found.
 Json ParseJson(std::string_view text);
 
 // `text` as a value; nothing when it is no JSON, larger than kMaxErrorBytes or no UTF-8.

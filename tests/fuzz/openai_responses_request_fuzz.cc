@@ -25,7 +25,7 @@ void CheckAnswer(const gateway::Conversation& conversation) {
   answer.choices.emplace_back().parts.emplace_back().text = "a";
   const std::string body =
       gateway::OpenAiResponsesClient().RenderAnswer(answer, {conversation, "1", 1});
-  const auto json = gateway::Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const gateway::Json json = gateway::ParseJson(body);
   Require(json.is_object() && json["status"] == "completed" && json["tools"].is_array());
 }
 

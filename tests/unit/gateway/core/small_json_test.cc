@@ -34,11 +34,27 @@ TEST(ParseJsonTest, WhatIsRenderedIsWhatWasRead) {
             R"({"b":1,"a":[2.5,"x"]})");
 }
 
-TEST(ParseJsonTest, WholeNumbersStayWholeAndHugeOnesBecomeFractions) {
+TEST(ParseJsonTest, NumbersThatNothingElseHoldsAreKeptAsTheyWereWritten) {
+  for (const char* number : {"18446744073709551616", "-9223372036854775809", "1e400", "-1E+400",
+                             "123456789012345678901234567890", "0.1234567890123456789012345"}) {
+    const std::string text =
+        std::string("{\"n\":[") + number + " ,-" + (number + (*number == '-')) + "]}";
+    const Json json = ParseJson(text);
+    ASSERT_FALSE(json.is_discarded()) << text;
+    EXPECT_EQ(RenderJson(json["n"][0]), number);
+    EXPECT_FALSE(json["n"][0].is_number());
+  }
+  EXPECT_EQ(RenderJson(ParseJson("18446744073709551616")), "18446744073709551616");
+  for (const char* broken : {"1e400e", "01e400", "1.e400", "-e400", "1e+", "+1e400", "1e400.5"}) {
+    EXPECT_TRUE(ParseJson(std::string("[") + broken + "]").is_discarded()) << broken;
+  }
+}
+
+TEST(ParseJsonTest, WholeNumbersStayWhole) {
   EXPECT_TRUE(ParseJson("[1 ]")[0].is_number_integer());
   EXPECT_TRUE(ParseJson("[1.0]")[0].is_number_float());
   EXPECT_TRUE(ParseJson("[1e2]")[0].is_number_float());
-  EXPECT_TRUE(ParseJson("[18446744073709551616]")[0].is_number_float());
+  EXPECT_TRUE(ParseJson("[0.10000000000000001]")[0].is_number_float());
 }
 
 TEST(ParseJsonTest, AnythingElseIsDiscarded) {
