@@ -35,6 +35,13 @@ std::string_view EndpointPath(Endpoint endpoint) { return RowFor(endpoint).path;
 
 std::string_view EndpointName(Endpoint endpoint) { return RowFor(endpoint).name; }
 
+std::optional<Endpoint> ErrorDialectOf(std::string_view path) {
+  const std::string_view messages = EndpointPath(Endpoint::kMessages);
+  if (!path.starts_with(messages)) return std::nullopt;
+  path.remove_prefix(messages.size());
+  return path.empty() || path.front() == '/' ? std::optional(Endpoint::kMessages) : std::nullopt;
+}
+
 std::optional<Endpoint> FindEndpoint(std::string_view path) {
   for (const EndpointRow& row : kEndpoints) {
     if (row.path == path) return row.endpoint;

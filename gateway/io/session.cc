@@ -45,6 +45,20 @@ std::vector<HeaderField> AnthropicHeaders(const Headers& headers) {
   return passed;
 }
 
+Failure NoRoute(std::string_view path) {
+  const std::string_view responses = EndpointPath(Endpoint::kResponses);
+  const bool is_response =
+      path.starts_with(responses) && path.substr(responses.size()).starts_with('/');
+  std::string message = common::Concat("There is no route ", path, ".");
+  if (is_response) {
+    message +=
+        " This gateway keeps no responses, and does not fetch those that a provider keeps: send "
+        "the "
+        "whole conversation, and take the response from the answer.";
+  }
+  return MakeFailure(FailureKind::kUnknownRoute, std::move(message));
+}
+
 bool IsModelsPath(std::string_view path) {
   return path == kModelsPath ||
          (path.starts_with(kModelsPath) && path.substr(kModelsPath.size()).starts_with('/'));
@@ -150,7 +164,7 @@ asio::awaitable<bool> Session::ServeOne() {
   if (head == HeadResult::kRead) {
     served = co_await Answer();
   } else {
-    served = co_await Fail(std::nullopt, *head_failure_);
+    served = co_await FailOutside(*head_failure_);
   }
   LogAccess(served);
   const bool is_whole = parser_->is_done();
@@ -234,11 +248,7 @@ asio::awaitable<std::optional<Failure>> Session::ReadBody() {
 asio::awaitable<Session::Served> Session::Answer() {
   const std::optional<Endpoint> endpoint = EndpointOf(parser_->path());
   const bool is_models = IsModelsPath(parser_->path());
-  if (!endpoint && !is_models) {
-    co_return co_await Fail(
-        std::nullopt, MakeFailure(FailureKind::kUnknownRoute,
-                                  common::Concat("There is no route ", parser_->path(), ".")));
-  }
+  if (!endpoint && !is_models) co_return co_await FailOutside(NoRoute(parser_->path()));
   const std::string_view wanted = is_models ? "GET" : "POST";
   if (parser_->method() != wanted) {
     co_return co_await Fail(endpoint,
@@ -402,6 +412,13 @@ asio::awaitable<Session::Served> Session::Fail(std::optional<Endpoint> endpoint,
   Served served =
       co_await Reply(reply.status, endpoint, std::move(reply.body), std::move(reply.headers));
   served.failure = failure.kind;
+  co_return served;
+}
+
+// On a path that is no endpoint, or not known to be one.
+asio::awaitable<Session::Served> Session::FailOutside(Failure failure) {
+  Served served = co_await Fail(ErrorDialectOf(parser_->path()), std::move(failure));
+  served.endpoint.reset();
   co_return served;
 }
 

@@ -80,6 +80,7 @@ class Session {
                                              const Route& route);
   boost::asio::awaitable<Served> AnswerModels();
   boost::asio::awaitable<Served> Fail(std::optional<Endpoint> endpoint, Failure failure);
+  boost::asio::awaitable<Served> FailOutside(Failure failure);
   boost::asio::awaitable<Served> Reply(int status, std::optional<Endpoint> endpoint,
                                        std::string body, std::vector<HeaderField> more);
 
