@@ -19,29 +19,42 @@ constexpr size_t kMaxWordBytes = 128;
 // Relays nest a provider's error in their own, seldom more than twice.
 constexpr int kMaxLayers = 8;
 
-constexpr std::array<std::string_view, 5> kMessageNames = {"message", "Message", "detail", "msg",
-                                                           "error_description"};
+constexpr std::array<std::string_view, 8> kMessageNames = {
+    "message",   "Message",    "detail",      "msg",
+    "error_msg", "status_msg", "faultstring", "error_description"};
 
 // In the order of trust: a code says more than the type around it.
-constexpr std::array<std::string_view, 13> kWordNames = {
-    "code", "error_code", "errorCode", "internalCode", "reason", "limit_source", "error_type",
-    "type", "errorType",  "__type",    "status",       "name",   "title"};
+constexpr std::array<std::string_view, 15> kWordNames = {
+    "code",         "Code",   "error_code",   "errorCode",  "errorcode",
+    "internalCode", "reason", "limit_source", "error_type", "type",
+    "errorType",    "__type", "status",       "name",       "title"};
 
-constexpr std::array<std::string_view, 7> kStatusNames = {
-    "code", "status", "status_code", "statusCode", "http_status", "httpCode", "raw_status_code"};
+constexpr std::array<std::string_view, 8> kStatusNames = {
+    "code",        "status",   "status_code", "statusCode",
+    "http_status", "httpCode", "http_code",   "raw_status_code"};
 
 // Where an object may hold the error it tells of, or that of the provider behind it.
 // Mistral's validation errors have an object as `message`.
-constexpr std::array<std::string_view, 14> kInnerNames = {
-    "message",     "error",          "errors", "detail",   "response", "raw",     "innererror",
-    "inner_error", "provider_error", "cause",  "metadata", "details",  "choices", "upstream_error"};
+constexpr std::array<std::string_view, 19> kInnerNames = {
+    "message", "error",          "Error",       "errors",         "detail", "response", "Response",
+    "raw",     "innererror",     "inner_error", "provider_error", "cause",  "metadata", "details",
+    "choices", "upstream_error", "base_resp",   "fault",          "candor"};
 
 constexpr std::array<std::string_view, 5> kWaitNames = {
     "estimated_time", "retry_after", "retry_after_seconds", "retryAfter", "resets_in_seconds"};
 
+constexpr std::array<std::string_view, 2> kWaitMsNames = {"retry_after_ms", "retryAfterMs"};
+
 constexpr std::array<std::string_view, 2> kDelayNames = {"retryDelay", "quotaResetDelay"};
 
 constexpr std::array<std::string_view, 2> kEpochNames = {"resets_at", "reset_at"};
+
+// By google.rpc.Code, from 1 on.
+constexpr std::array<std::string_view, 16> kGrpcCodes = {
+    "cancelled",      "unknown",           "invalid_argument",   "deadline_exceeded",   "not_found",
+    "already_exists", "permission_denied", "resource_exhausted", "failed_precondition", "aborted",
+    "out_of_range",   "unimplemented",     "internal",           "unavailable",         "data_loss",
+    "unauthenticated"};
 
 const Json* Find(const Json& object, std::string_view name) {
   if (!object.is_object()) return nullptr;
@@ -99,10 +112,21 @@ bool HasErrorInChoices(const Json& object) {
   });
 }
 
+// A number of the provider's own, whether it comes as a number or as text.
+int64_t NumberAt(const Json& object, std::string_view name) {
+  const std::string word = WordText(Find(object, name));
+  int64_t number = 0;
+  std::from_chars(word.data(), word.data() + word.size(), number);
+  return number;
+}
+
 // JSON of an answer has one of these.
 bool LooksLikeAnAnswer(const Json& object) {
-  return Find(object, "choices") != nullptr || Find(object, "data") != nullptr ||
-         Find(object, "output") != nullptr || Find(object, "candidates") != nullptr;
+  constexpr std::array kNames = {"choices", "data", "output", "candidates"};
+  return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) {
+    const Json* value = Find(object, name);
+    return value != nullptr && !value->is_null();
+  });
 }
 
 bool TellsOfAnError(const Json& json) {
@@ -115,9 +139,12 @@ bool TellsOfAnError(const Json& json) {
   if (response != nullptr && Says(*response, "status", "failed")) return true;
   const Json* success = Find(json, "success");
   if (success != nullptr && success->is_boolean() && !success->get<bool>()) return true;
+  const Json* base = Find(json, "base_resp");
+  if (base != nullptr && NumberAt(*base, "status_code") != 0) return true;
   if (LooksLikeAnAnswer(json)) return false;
   return IsTruthy(Find(json, "errors")) || IsTruthy(Find(json, "detail")) ||
-         FindText(json, "error_type") != nullptr || FindText(json, "message") != nullptr;
+         FindText(json, "error_type") != nullptr || FindText(json, "message") != nullptr ||
+         FindText(json, "error_msg") != nullptr;
 }
 
 // Walks the layers of one body; what lies inside is read before what is around it.
@@ -184,6 +211,7 @@ class LayerReader {
   }
 
   void ReadWords(const Json& object) {
+    AddNumberedWord(object);
     for (const std::string_view name : kWordNames) AddWord(WordText(Find(object, name)));
     for (const std::string_view name : kStatusNames) {
       const auto status = ParseStatus(WordText(Find(object, name)));
@@ -200,21 +228,59 @@ class LayerReader {
     }
   }
 
+  // Bare numbers mean something only in their own provider's envelope.
+  void AddNumberedWord(const Json& object) {
+    const Json* code = Find(object, "code");
+    if (FindText(object, "status_msg") != nullptr) {
+      AddWord("minimax" + WordText(Find(object, "status_code")));
+    }
+    const bool is_of_zhipu = code != nullptr && code->is_string() && object.size() == 2 &&
+                             code->get_ref<const std::string&>().size() == 4 &&
+                             FindText(object, "message") != nullptr;
+    if (is_of_zhipu) AddWord("zhipu" + code->get_ref<const std::string&>());
+    const Json* details = Find(object, "details");
+    const bool is_of_grpc = details != nullptr && details->is_array();
+    const int64_t grpc_code = is_of_grpc && code != nullptr && code->is_number_integer()
+                                  ? NumberAt(object, "code")
+                                  : NumberAt(object, "grpc_code");
+    if (grpc_code > 0 && grpc_code <= static_cast<int64_t>(kGrpcCodes.size())) {
+      AddWord(std::string(kGrpcCodes[static_cast<size_t>(grpc_code - 1)]));
+    }
+  }
+
   void AddWord(const std::string& word) {
-    if (word.empty() || word.size() > kMaxWordBytes || out_.words.size() == kMaxItems) return;
-    out_.words.push_back(is_cloudflare_ ? NormalizeWord("cloudflare" + word) : NormalizeWord(word));
-    if (is_cloudflare_) out_.words.push_back(NormalizeWord(word));
+    if (word.empty() || word.size() > kMaxWordBytes || out_.words.size() >= kMaxItems) return;
+    if (is_cloudflare_) out_.words.push_back(NormalizeWord("cloudflare" + word));
+    out_.words.push_back(NormalizeWord(word));
+    const size_t dot = word.find('.');
+    if (dot != std::string::npos && dot > 0) {
+      out_.words.push_back(NormalizeWord(std::string_view(word).substr(0, dot)));
+    }
   }
 
   void ReadTimes(const Json& object) {
-    for (const std::string_view name : kWaitNames) AddNumber(Find(object, name), out_.wait_seconds);
+    for (const std::string_view name : kWaitNames) {
+      AddNumber(Find(object, name), out_.wait_seconds);
+      AddDelay(FindText(object, name));
+    }
+    for (const std::string_view name : kWaitMsNames) {
+      const size_t count = out_.wait_seconds.size();
+      AddNumber(Find(object, name), out_.wait_seconds);
+      if (out_.wait_seconds.size() > count) out_.wait_seconds.back() /= 1000;
+    }
     for (const std::string_view name : kEpochNames) {
       AddNumber(Find(object, name), out_.reset_epochs);
     }
     for (const std::string_view name : kDelayNames) {
-      const std::string* delay = FindText(object, name);
-      if (delay != nullptr && out_.delays.size() < kMaxItems) out_.delays.push_back(*delay);
+      AddDelay(FindText(object, name));
     }
+  }
+
+  // A number alone is one of seconds.
+  void AddDelay(const std::string* delay) {
+    if (delay == nullptr || delay->empty() || out_.delays.size() == kMaxItems) return;
+    const bool has_unit = !IsDigit(delay->back());
+    out_.delays.push_back(has_unit ? *delay : *delay + "s");
   }
 
   static void AddNumber(const Json* value, std::vector<double>& numbers) {

@@ -1,8 +1,8 @@
 // What a provider says in an error body, drawn out of every known shape of it: OpenAI's object,
 // Mistral's and vLLM's flat one, Cloudflare's envelope, Google's (also inside an array), RFC 9457
-// problems, FastAPI's `detail`, a string under `error`, OpenRouter's and other relays' errors
-// inside errors, web pages and plain text. What it means is for failure_classifier and
-// retry_timing. Pure.
+// problems, FastAPI's `detail`, a string under `error`, MiniMax's `base_resp`, Apigee's `fault`,
+// gRPC's status as JSON, OpenRouter's and other relays' errors inside errors, web pages and plain
+// text. What it means is for failure_classifier and retry_timing. Pure.
 #pragma once
 
 #include <optional>
@@ -30,8 +30,10 @@ struct ErrorBody {
   std::string param;  // JSON text, or empty
   // Every machine-readable word, without case and separators ("rate_limit_exceeded" and
   // "RateLimitExceeded" are both "ratelimitexceeded"), the innermost layer first: it is nearest to
-  // the cause. Within a layer the code goes before the type. Words of Cloudflare's envelope, whose
-  // codes are bare numbers, begin with "cloudflare".
+  // the cause. Within a layer the code goes before the type; of a word with a dot
+  // ("Throttling.User") the part before it follows. Bare numbers that an envelope shows to be
+  // Cloudflare's, MiniMax's or Zhipu's begin with that name; gRPC's are told by their names
+  // ("unavailable").
   std::vector<std::string> words;
   // HTTP statuses named in fields, innermost first.
   std::vector<int> statuses;
@@ -41,7 +43,7 @@ struct ErrorBody {
   std::string openai_error;
 
   // Time, as said; see retry_timing.
-  std::vector<std::string> delays;   // "48s": Google's retryDelay, quotaResetDelay
+  std::vector<std::string> delays;   // "48s": Google's retryDelay, quotaResetDelay; retry_after
   std::vector<double> wait_seconds;  // estimated_time, retry_after
   std::vector<double> reset_epochs;  // resets_at
   Headers copied_headers;            // OpenRouter's metadata.headers

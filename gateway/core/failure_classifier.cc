@@ -68,6 +68,12 @@ bool IsDaily(std::string_view quota) {
   return Contains(quota, "PerDay") || Contains(quota, "per_day") || Contains(quota, "per day");
 }
 
+// A day or a month, and no shorter window beside it that may be the one that is meant.
+bool IsLongWindow(std::string_view text) {
+  const bool is_long = IsDaily(text) || Contains(text, "per month") || Contains(text, "/ month");
+  return is_long && !Contains(text, "minute") && !Contains(text, "second");
+}
+
 // "limit: 0, model: x", but not "limit: 0.5": what Google says of models that a plan lacks.
 bool SaysZeroLimit(std::string_view text) {
   constexpr std::string_view kZero = "limit: 0";
@@ -181,7 +187,9 @@ void AddHeaderWord(const Headers& headers, ErrorBody& body) {
 // What the status would have been, had the error not come under a success.
 int MeantStatus(FailureKind kind, int status, const ErrorBody& body) {
   const int inner = InnerStatus(body);
-  if (inner != 0 || status >= 300 || kind != kUpstreamError) return inner;
+  if (inner != 0 || status >= 300) return inner;
+  if (kind == kQuotaExhausted) return BlamesThePurse(body) ? 402 : 0;
+  if (kind != kUpstreamError) return 0;
   const bool blames_server = FindWord(body, Strength::kBlamesServer) || HasWord(body, "api_error");
   return blames_server ? 500 : 0;
 }
@@ -218,7 +226,12 @@ Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
     failure.code = body.code;
     failure.param = body.param;
   }
-  failure.timing = BelievableTiming(failure, ReadRetryTiming(headers, body, received_at));
+  const RetryTiming said = ReadRetryTiming(headers, body, received_at);
+  // A day's or a month's quota of which nobody says when it comes back.
+  const bool is_spent =
+      failure.kind == kRateLimited && !said.retry_after && IsLongWindow(body.text);
+  if (is_spent) failure.kind = kQuotaExhausted;
+  failure.timing = BelievableTiming(failure, said);
   return failure;
 }
 

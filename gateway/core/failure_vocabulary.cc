@@ -19,8 +19,8 @@ struct WordRule {
 
 // Machine-readable words: `code`, `type`, `status`, `reason` and their like. Sources: the API
 // references of OpenAI, Azure OpenAI, Anthropic, Google (google.rpc.Code and ErrorInfo), AWS
-// Bedrock, Cloudflare, Mistral, Groq, xAI, DeepSeek, Cohere, Moonshot, Alibaba, and what recordings
-// of compatible servers show.
+// Bedrock, Cloudflare, Mistral, Groq, xAI, DeepSeek, Cohere, Moonshot, Alibaba, Volcengine, MiniMax
+// and Zhipu (their numbers), and what recordings of compatible servers show.
 constexpr WordRule kWords[] = {
     // Money and long quotas.
     {"insufficient_quota", kQuotaExhausted},
@@ -42,11 +42,20 @@ constexpr WordRule kWords[] = {
     {"payment_required_error", kQuotaExhausted},
     {"customer_verification_required", kQuotaExhausted},
     {"arrearage", kQuotaExhausted},
+    {"account_overdue_error", kQuotaExhausted},
+    {"allocation_quota_free_tier_only", kQuotaExhausted},
     {"openrouter_free_tier_daily", kQuotaExhausted},
     {"token_quota_reached", kQuotaExhausted},
     {"cloudflare_2021", kQuotaExhausted},
     {"cloudflare_3036", kQuotaExhausted},
     {"cloudflare_4006", kQuotaExhausted},
+    {"minimax_1008", kQuotaExhausted},
+    {"minimax_2056", kQuotaExhausted},
+    {"zhipu_1113", kQuotaExhausted},
+    {"zhipu_1304", kQuotaExhausted},
+    {"zhipu_1308", kQuotaExhausted},
+    {"zhipu_1309", kQuotaExhausted},
+    {"zhipu_1310", kQuotaExhausted},
     // Rates.
     {"rate_limit_exceeded", kRateLimited},
     {"rate_limit_reached", kRateLimited},
@@ -64,7 +73,14 @@ constexpr WordRule kWords[] = {
     {"limit_burst_rate", kRateLimited},
     {"service_quota_exceeded_exception", kRateLimited},
     {"upstream_provider_shared_pool", kRateLimited},
+    {"policies_ratelimit_quota_violation", kRateLimited},
+    {"policies_ratelimit_spike_arrest_violation", kRateLimited},
     {"cloudflare_2003", kRateLimited},
+    {"minimax_1002", kRateLimited},
+    {"minimax_1039", kRateLimited},
+    {"minimax_1041", kRateLimited},
+    {"zhipu_1302", kRateLimited},
+    {"zhipu_1303", kRateLimited},
     {"rate_limit_error", kRateLimited, Strength::kPlain},
     {"rate_limit", kRateLimited, Strength::kPlain},
     {"resource_exhausted", kRateLimited, Strength::kPlain},
@@ -87,7 +103,13 @@ constexpr WordRule kWords[] = {
     {"model_loading", kOverloaded},
     {"service_tier_capacity_exceeded", kOverloaded},
     {"service_unavailable_exception", kOverloaded},
+    {"resource_unavailable", kOverloaded},
+    {"queue_exceeded", kOverloaded},
+    {"unavailable_error", kOverloaded},
+    {"no_provider_available", kOverloaded},
+    {"gateway_overloaded", kOverloaded},
     {"cloudflare_3040", kOverloaded},
+    {"zhipu_1305", kOverloaded},
     {"service_unavailable", kOverloaded, Strength::kPlain},
     {"service_unavailable_error", kOverloaded, Strength::kPlain},
     {"unavailable", kOverloaded, Strength::kPlain},
@@ -102,8 +124,14 @@ constexpr WordRule kWords[] = {
     {"vector_store_timeout", kUpstreamTimeout},
     {"cloudflare_3007", kUpstreamTimeout},
     {"cloudflare_3008", kUpstreamTimeout},
+    {"minimax_1001", kUpstreamTimeout},
     // The provider itself failed.
     {"cloudflare_2005", kUpstreamError},
+    {"minimax_1000", kUpstreamError},
+    {"minimax_1013", kUpstreamError},
+    {"minimax_1024", kUpstreamError},
+    {"minimax_1033", kUpstreamError},
+    {"zhipu_1234", kUpstreamError},
     {"incomplete_generation", kUpstreamError},
     {"generation", kUpstreamError, Strength::kPlain},
     {"bad_gateway", kUpstreamError, Strength::kPlain},
@@ -160,7 +188,19 @@ constexpr WordRule kWords[] = {
     {"cloudflare_3041", kProviderAuth},
     {"cloudflare_5016", kProviderAuth},
     {"cloudflare_5018", kProviderAuth},
+    {"cloudflare_9106", kProviderAuth},
+    {"cloudflare_9109", kProviderAuth},
     {"cloudflare_10000", kProviderAuth},
+    {"minimax_1004", kProviderAuth},
+    {"minimax_2049", kProviderAuth},
+    {"zhipu_1000", kProviderAuth},
+    {"zhipu_1001", kProviderAuth},
+    {"zhipu_1002", kProviderAuth},
+    {"zhipu_1003", kProviderAuth},
+    {"zhipu_1004", kProviderAuth},
+    {"zhipu_1112", kProviderAuth},
+    {"zhipu_1220", kProviderAuth},
+    {"provider_auth", kProviderAuth},
     {"permission_denied", kProviderAuth, Strength::kPlain},
     {"permission_error", kProviderAuth, Strength::kPlain},
     {"authentication_error", kProviderAuth, Strength::kPlain},
@@ -181,7 +221,9 @@ constexpr WordRule kWords[] = {
     {"invalid_model", kModelNotFound},
     {"deployment_not_found", kModelNotFound},
     {"resource_not_found_exception", kModelNotFound},
+    {"model_not_open", kModelNotFound},
     {"cloudflare_2008", kModelNotFound},
+    {"zhipu_1211", kModelNotFound},
     {"cloudflare_3042", kModelNotFound},
     {"cloudflare_5007", kModelNotFound},
     {"not_found_error", kModelNotFound, Strength::kPlain},
@@ -195,6 +237,7 @@ constexpr WordRule kWords[] = {
     {"too_many_tokens", kContextLength},
     {"prompt_too_long", kContextLength},
     {"input_too_long", kContextLength},
+    {"zhipu_1261", kContextLength},
     // Its size in bytes.
     {"request_too_large", kTooLarge},
     {"payload_too_large", kTooLarge},
@@ -207,18 +250,29 @@ constexpr WordRule kWords[] = {
     {"responsible_ai_policy_violation", kContentFilter},
     {"moderation_blocked", kContentFilter},
     {"data_inspection_failed", kContentFilter},
+    {"sensitive_content_detected", kContentFilter},
+    {"input_text_sensitive_content_detected", kContentFilter},
+    {"input_image_sensitive_content_detected", kContentFilter},
+    {"output_text_sensitive_content_detected", kContentFilter},
+    {"minimax_1026", kContentFilter},
+    {"minimax_1027", kContentFilter},
+    {"zhipu_1301", kContentFilter},
     {"prohibited_content", kContentFilter},
     {"invalid_prompt", kContentFilter},
     {"safety", kContentFilter},
     // Its form.
     {"unsupported_parameter", kInvalidRequest},
-    {"unsupported_value", kInvalidRequest},
+    {"unsupported_value", kInvalidRequest, Strength::kPlain},
     {"unknown_parameter", kInvalidRequest},
     {"missing_required_parameter", kInvalidRequest},
     {"invalid_value", kInvalidRequest},
     {"invalid_type", kInvalidRequest},
     {"invalid_json", kInvalidRequest},
-    {"invalid_parameter", kInvalidRequest},
+    {"invalid_parameter", kInvalidRequest, Strength::kPlain},
+    {"minimax_2013", kInvalidRequest},
+    {"zhipu_1210", kInvalidRequest},
+    {"zhipu_1213", kInvalidRequest},
+    {"zhipu_1214", kInvalidRequest},
     {"invalid_function_parameters", kInvalidRequest},
     {"invalid_image_url", kInvalidRequest},
     {"invalid_image", kInvalidRequest},
@@ -268,6 +322,8 @@ constexpr WordingRule kWordings[] = {
     {kUnderBad | kUnderSuccess, kProviderAuth, "region, or territory not supported"},
     {kUnderBad | kUnderSuccess, kProviderAuth, "not available in your region"},
     {kUnderBad | kUnderSuccess, kProviderAuth, "not available in your country"},
+    {kUnderBad | kUnderSuccess, kProviderAuth, "organization must be verified"},
+    {kUnderBad | kUnderSuccess, kProviderAuth, "access token invalid"},
 
     {kUnderAny, kQuotaExhausted, "credit balance"},
     {kUnderAny, kQuotaExhausted, "insufficient credit"},
@@ -305,6 +361,9 @@ constexpr WordingRule kWordings[] = {
     {kUnderAny, kQuotaExhausted, "requests per day", "upgrade"},
     {kUnderAny, kQuotaExhausted, "account is not active", "billing"},
     {kUnderAny, kQuotaExhausted, "in arrears"},
+    {kUnderAny, kQuotaExhausted, "balance is insufficient"},
+    {kUnderAny, kQuotaExhausted, "overdue balance"},
+    {kUnderAny, kQuotaExhausted, "daily request limit"},
     {kUnderDenied | kUnderBad, kQuotaExhausted, "billing", "enable"},
 
     {kUnderAny, kRateLimited, "rate limit exceeded"},
@@ -319,6 +378,8 @@ constexpr WordingRule kWordings[] = {
     {kUnderAny, kRateLimited, "rate limited"},
     {kUnderAny, kRateLimited, "too many requests"},
     {kUnderAny, kRateLimited, "queries per minute"},
+    {kUnderAny, kRateLimited, "due to rate limiting"},
+    {kUnderAny, kRateLimited, "qps", "limit"},
     {kUnderTooMany, kRateLimited, "per minute"},
     {kUnderTooMany, kRateLimited, "per second"},
 
@@ -354,6 +415,9 @@ constexpr WordingRule kWordings[] = {
     {kUnderBad | kUnderSuccess | kUnderServer, kContextLength, "maximum prompt length"},
     {kUnderBad | kUnderSuccess | kUnderServer, kContextLength, "maximum input length"},
     {kUnderBad | kUnderSuccess | kUnderServer, kContextLength, "maximum number of tokens"},
+    {kUnderBad | kUnderSuccess | kUnderServer, kContextLength, "model token limit"},
+    {kUnderBad | kUnderSuccess | kUnderServer, kContextLength, "range of input length"},
+    {kUnderBad | kUnderSuccess | kUnderServer, kContextLength, "max_seq_len"},
 
     {kUnderBad | kUnderDenied | kUnderSuccess | kUnderServer, kProviderAuth, "api key",
      "incorrect"},
@@ -391,6 +455,7 @@ constexpr WordingRule kWordings[] = {
     {kUnderBad | kUnderSuccess | kUnderServer, kModelNotFound, "model", "has been decommissioned"},
     {kUnderBad | kUnderSuccess | kUnderServer, kModelNotFound, "model", "end of life"},
     {kUnderBad | kUnderSuccess | kUnderServer, kModelNotFound, "no endpoints found"},
+    {kUnderBad | kUnderSuccess, kModelNotFound, "on-demand throughput"},
 
     {kUnderServer | kUnderSuccess, kTooLarge, "too large to process"},
     {kUnderServer | kUnderSuccess, kTooLarge, "request entity too large"},
@@ -413,6 +478,8 @@ constexpr WordingRule kWordings[] = {
     {kUnderAny & ~kUnderDenied, kOverloaded, "lack of capacity"},
     {kUnderAny & ~kUnderDenied, kOverloaded, "capacity exceeded"},
     {kUnderAny & ~kUnderDenied, kOverloaded, "server is busy"},
+    {kUnderAny & ~kUnderDenied, kOverloaded, "really busy"},
+    {kUnderAny & ~kUnderDenied, kOverloaded, "system is busy"},
     {kUnderAny & ~kUnderDenied, kOverloaded, "server busy"},
     {kUnderAny & ~kUnderDenied, kOverloaded, "too busy"},
     {kUnderAny & ~kUnderDenied, kOverloaded, "queue is full"},
@@ -436,6 +503,8 @@ constexpr WordingRule kWordings[] = {
     {kUnderBad, kUpstreamTimeout, "upstream timed out"},
 
     {kUnderBad, kUpstreamError, "internal server error"},
+    {kUnderBad, kUpstreamError, "has crashed"},
+    {kUnderBad, kUpstreamError, "process has terminated"},
     {kUnderBad, kUpstreamError, "bad gateway"},
     {kUnderBad, kUpstreamError, "upstream connect error"},
     {kUnderBad, kUpstreamError, "failed to get response from provider"},
@@ -452,6 +521,18 @@ std::optional<FailureKind> FindWord(const ErrorBody& body, Strength strength) {
     if (rule != std::end(kWords)) return rule->kind;
   }
   return std::nullopt;
+}
+
+bool BlamesThePurse(const ErrorBody& body) {
+  constexpr std::string_view kPurseWords[] = {
+      "billing_error",        "billing_disabled",       "billing_not_active",
+      "payment_required",     "payment_required_error", "insufficient_balance",
+      "insufficient_credits", "insufficient_funds",     "arrearage",
+      "minimax_1008",         "invalid_request_error",  "permission_error",
+      "permission_denied"};
+  if (HasWord(body, "insufficient_quota")) return false;  // OpenAI's, with 429
+  return std::any_of(std::begin(kPurseWords), std::end(kPurseWords),
+                     [&](std::string_view word) { return HasWord(body, word); });
 }
 
 // A number is a status or a provider's own numbering, no word.

@@ -23,6 +23,10 @@ enum class Strength : uint8_t {
 // What the innermost word of `strength` means; nothing when no word of that strength is known.
 std::optional<FailureKind> FindWord(const ErrorBody& body, Strength strength);
 
+// Whether a spent quota is one that providers tell with another status than 429: an empty account
+// (402), or a request that is refused for it (400, 403).
+bool BlamesThePurse(const ErrorBody& body);
+
 // Whether the error's own code is a word that none of the tables knows.
 bool HasUnknownCode(const ErrorBody& body);
 

@@ -25,11 +25,13 @@ enum class Member : uint8_t {
   kSuccess,
   kItems,  // choices, or data
   kUsage,
-  kOutput,  // text of a completion, embedding of an item
+  kBaseResp,  // MiniMax's verdict on its own answer
+  kOutput,    // text of a completion, embedding of an item
   kFinishReason,
   kMessage,
   kMessageOutput,
   kOutputTokens,
+  kBaseStatus,
 };
 
 bool IsOutputMember(std::string_view name) {
@@ -51,11 +53,10 @@ class AnswerReceiver final : public JsonReceiver {
     switch (depth) {
       case 1:
         top_ = TopMember(key);
+        in_second_ = Member::kOther;
         break;
       case 2:
-        in_usage_ = top_ == Member::kUsage && (key == "completion_tokens" || key == "output_tokens")
-                        ? Member::kOutputTokens
-                        : Member::kOther;
+        in_second_ = SecondMember(key);
         break;
       case 3:
         in_item_ = top_ == Member::kItems ? ItemMember(key) : Member::kOther;
@@ -111,6 +112,7 @@ class AnswerReceiver final : public JsonReceiver {
     if (key == items_name_) return Member::kItems;
     if (key == "error") return Member::kError;
     if (key == "usage") return Member::kUsage;
+    if (key == "base_resp") return Member::kBaseResp;
     if (key == "object") return Member::kObject;
     if (key == "status") return Member::kStatus;
     if (key == "success") return Member::kSuccess;
@@ -122,6 +124,13 @@ class AnswerReceiver final : public JsonReceiver {
     if (key == "finish_reason") return Member::kFinishReason;
     if (key == output_name_) return Member::kOutput;
     if (key == "error") return Member::kError;
+    return Member::kOther;
+  }
+
+  Member SecondMember(std::string_view key) const {
+    const bool is_count = key == "completion_tokens" || key == "output_tokens";
+    if (top_ == Member::kUsage && is_count) return Member::kOutputTokens;
+    if (top_ == Member::kBaseResp && key == "status_code") return Member::kBaseStatus;
     return Member::kOther;
   }
 
@@ -149,9 +158,9 @@ class AnswerReceiver final : public JsonReceiver {
 
   void TakeSecond(const JsonValue& value) {
     if (top_ == Member::kItems && value.type == JsonType::kObject) ++item_count_;
-    if (top_ == Member::kUsage && in_usage_ == Member::kOutputTokens) {
-      has_output_tokens_ |= value.type == JsonType::kNumber && value.number > 0;
-    }
+    if (value.type != JsonType::kNumber) return;
+    if (in_second_ == Member::kOutputTokens) has_output_tokens_ |= value.number > 0;
+    if (in_second_ == Member::kBaseStatus) has_error_ |= value.number != 0;
   }
 
   void TakeInItem(const JsonValue& value) {
@@ -189,7 +198,7 @@ class AnswerReceiver final : public JsonReceiver {
   std::string_view items_name_;
   std::string_view output_name_;
   Member top_ = Member::kOther;
-  Member in_usage_ = Member::kOther;
+  Member in_second_ = Member::kOther;
   Member in_item_ = Member::kOther;
   Member in_message_ = Member::kOther;
   bool is_object_ = false;
