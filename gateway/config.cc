@@ -145,6 +145,13 @@ void ReadAuthorities(const Reader& reader, ConfigObject& object, ProviderConfig&
   }
 }
 
+void ReadStreamUsage(ConfigObject& object, ProviderEndpoint& endpoint) {
+  constexpr std::array kModes = {StreamUsage::kAuto, StreamUsage::kAsk, StreamUsage::kLeave};
+  size_t choice = 0;
+  object.ReadChoice("stream_usage", {"auto", "ask", "leave"}, choice);
+  endpoint.stream_usage = kModes[choice];
+}
+
 ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   ProviderConfig provider;
   ConfigObject object = reader.Open(node, "provider");
@@ -176,6 +183,7 @@ ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   object.ReadInt("max_connections", provider.max_connections, {1, 100'000});
   object.ReadBool("expose_rate_limits", provider.expose_rate_limits);
   ReadResponsesMode(object, provider);
+  ReadStreamUsage(object, provider.endpoint);
   return provider;
 }
 

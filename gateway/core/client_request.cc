@@ -24,6 +24,14 @@ std::string_view RequiredField(Endpoint endpoint) {
   return "messages";
 }
 
+constexpr std::string_view kNull = "null";
+constexpr std::string_view kFalse = "false";
+
+// Whether `stream_options` of the endpoint's requests makes a stream tell its tokens.
+bool CountsByOption(Endpoint endpoint) {
+  return endpoint == Endpoint::kChatCompletions || endpoint == Endpoint::kCompletions;
+}
+
 bool IsAllowedAs(Endpoint endpoint, JsonType type) {
   if (type == JsonType::kArray) return true;
   const bool takes_text = endpoint != Endpoint::kChatCompletions && endpoint != Endpoint::kMessages;
@@ -46,6 +54,7 @@ class RequestReceiver final : public JsonReceiver {
       : endpoint_(endpoint), required_(RequiredField(endpoint)), body_(body) {}
 
   bool OnKey(int depth, std::string& key) override {
+    if (depth == 2 && is_in_options_) return TakeOption(key);
     if (depth != 1) return true;
     field_ = FieldNamed(key);
     if (field_ == Field::kOther) return true;
@@ -58,9 +67,14 @@ class RequestReceiver final : public JsonReceiver {
 
   bool OnValue(int depth, const JsonValue& value, size_t end) override {
     if (depth == 0) {
-      if (value.type == JsonType::kObject) return true;
+      if (value.type == JsonType::kObject) {
+        allows_usage_ = CountsByOption(endpoint_);
+        scan_.usage_edit = BodyEdit{end, end, R"("stream_options":{"include_usage":true},)"};
+        return true;
+      }
       return Refuse("", "invalid_type", "The request body must be a JSON object.");
     }
+    if (depth == 2 && is_in_options_) return TakeOptionValue(value, end);
     if (depth != 1 || field_ == Field::kOther) return true;
     switch (std::exchange(field_, Field::kOther)) {
       case Field::kModel:
@@ -71,13 +85,21 @@ class RequestReceiver final : public JsonReceiver {
         return CheckRequired(value);
       case Field::kBackground:
         return CheckBackground(value);
+      case Field::kStreamOptions:
+        return TakeStreamOptions(value, end);
+      case Field::kDataSources:
+        allows_usage_ = false;
+        return true;
       case Field::kOther:
         return true;
     }
     return true;
   }
 
-  bool OnClose(int) override { return true; }
+  bool OnClose(int depth) override {
+    if (depth == 1) is_in_options_ = false;
+    return true;
+  }
 
   std::variant<RequestScan, Failure> Result(const JsonScanResult& result) {
     using Status = JsonScanResult::Status;
@@ -94,6 +116,7 @@ class RequestReceiver final : public JsonReceiver {
     }
     if (!HasSeen(Field::kModel)) return Missing("model");
     if (!HasSeen(Field::kRequired)) return Missing(required_);
+    if (!allows_usage_) scan_.usage_edit.reset();
     return std::move(scan_);
   }
 
@@ -103,7 +126,9 @@ class RequestReceiver final : public JsonReceiver {
     kModel = 1,
     kStream = 2,
     kRequired = 4,
-    kBackground = 8
+    kBackground = 8,
+    kStreamOptions = 16,
+    kDataSources = 32,
   };
 
   Field FieldNamed(std::string_view key) const {
@@ -111,6 +136,9 @@ class RequestReceiver final : public JsonReceiver {
     if (key == "stream") return Field::kStream;
     if (key == required_) return Field::kRequired;
     if (endpoint_ == Endpoint::kResponses && key == "background") return Field::kBackground;
+    if (!CountsByOption(endpoint_)) return Field::kOther;
+    if (key == "stream_options") return Field::kStreamOptions;
+    if (key == "data_sources" || key == "dataSources") return Field::kDataSources;
     return Field::kOther;
   }
   bool HasSeen(Field field) const { return (seen_ & static_cast<uint8_t>(field)) != 0; }
@@ -142,6 +170,39 @@ class RequestReceiver final : public JsonReceiver {
     if (IsAllowedAs(endpoint_, value.type)) return true;
     return Refuse(required_, "invalid_type",
                   common::Concat("'", required_, "' is of the wrong type."));
+  }
+
+  // Whatever is of a wrong type is the provider's to refuse.
+  bool TakeStreamOptions(const JsonValue& value, size_t end) {
+    is_in_options_ = value.type == JsonType::kObject;
+    if (is_in_options_) {
+      scan_.usage_edit = BodyEdit{end, end, R"("include_usage":true)"};
+    } else if (value.type == JsonType::kNull) {
+      scan_.usage_edit = BodyEdit{end, end + kNull.size(), R"({"include_usage":true})"};
+    } else {
+      allows_usage_ = false;
+    }
+    return true;
+  }
+
+  bool TakeOption(std::string_view key) {
+    is_include_usage_ = key == "include_usage";
+    if (scan_.usage_edit->text == R"("include_usage":true)") {
+      scan_.usage_edit->text = R"("include_usage":true,)";
+    }
+    return true;
+  }
+
+  bool TakeOptionValue(const JsonValue& value, size_t end) {
+    if (!std::exchange(is_include_usage_, false)) return true;
+    const bool is_off = value.type == JsonType::kNull || !value.boolean;
+    if (is_off && value.type <= JsonType::kBoolean) {
+      const size_t size = value.type == JsonType::kNull ? kNull.size() : kFalse.size();
+      scan_.usage_edit = BodyEdit{end, end + size, "true"};
+    } else {
+      allows_usage_ = false;
+    }
+    return true;
   }
 
   // A response that is made in the background is asked for later, which only a gateway that keeps
@@ -178,6 +239,9 @@ class RequestReceiver final : public JsonReceiver {
   std::string_view body_;
   Field field_ = Field::kOther;
   uint8_t seen_ = 0;
+  bool is_in_options_ = false;     // inside `stream_options`
+  bool is_include_usage_ = false;  // the key read last
+  bool allows_usage_ = true;
   RequestScan scan_;
   std::optional<Failure> failure_;
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -16,11 +17,22 @@
 
 namespace gateway {
 
+// What is to be written into a request's body, in place of what stands there: views of constants.
+struct BodyEdit {
+  size_t begin = 0;  // offsets in the body; equal: nothing is replaced
+  size_t end = 0;
+  std::string_view text;
+};
+
 struct RequestScan {
   std::string model;             // unescaped
   size_t model_value_begin = 0;  // offsets of the JSON string, quotes included
   size_t model_value_end = 0;
   bool is_stream = false;
+  // Chat and text completions: what makes the provider count a stream's tokens
+  // (`stream_options.include_usage`). Nothing when the client asks for that itself, or when the
+  // request does not allow it: Azure counts nothing beside `data_sources`.
+  std::optional<BodyEdit> usage_edit;
   // Header fields of the client's that belong to its dialect as the body does (`anthropic-beta`):
   // sent along when the request is relayed. Not from the body.
   std::vector<HeaderField> passed_headers;

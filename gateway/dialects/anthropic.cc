@@ -54,7 +54,7 @@ std::optional<Failure> AnthropicDialect::ClassifyReply(Endpoint, const UpstreamR
   return ClassifyBadSuccess(reply, verdict);
 }
 
-std::unique_ptr<StreamReader> AnthropicDialect::NewRelayedStream(Endpoint) const {
+std::unique_ptr<StreamReader> AnthropicDialect::NewRelayedStream(Endpoint, UsageChunk) const {
   return std::make_unique<RelayedStream>(std::make_unique<AnthropicJudge>());
 }
 

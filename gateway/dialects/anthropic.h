@@ -22,7 +22,8 @@ class AnthropicDialect final : public Dialect {
                              std::string_view client_body) const override;
   std::optional<Failure> ClassifyReply(Endpoint endpoint,
                                        const UpstreamReply& reply) const override;
-  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint) const override;
+  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint,
+                                                 UsageChunk usage_chunk) const override;
   int64_t TokensUsed(Endpoint endpoint, std::string_view body) const override;
 
   std::variant<TranslatedRequest, Failure> BuildConversation(

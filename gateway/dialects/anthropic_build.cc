@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -6,6 +7,7 @@
 #include "gateway/core/ascii.h"
 #include "gateway/dialects/anthropic_messages.h"
 #include "gateway/dialects/anthropic_thinking.h"
+#include "gateway/dialects/openai_fields.h"
 
 namespace gateway {
 namespace {
@@ -13,6 +15,9 @@ namespace {
 // Anthropic takes sampling parameters beside thinking in these bounds only.
 constexpr double kLeastTopPWithThinking = 0.95;
 constexpr double kMostTemperature = 1;
+
+constexpr std::array<std::string_view, 4> kImageTypes = {"image/jpeg", "image/png", "image/gif",
+                                                         "image/webp"};
 
 bool IsToolIdCharacter(char c) { return IsAlphanumeric(c) || c == '_' || c == '-'; }
 
@@ -51,7 +56,9 @@ class Builder {
 
   std::variant<AnthropicBody, Failure> Build() {
     RefuseWhatIsMissing();
-    for (size_t i = 0; i < conversation_.messages.size() && !failure_; ++i) AddMessage(i);
+    for (const Message& message : conversation_.messages) {
+      if (!failure_) AddMessage(message);
+    }
     FlushTurn();
     // Anthropic needs at least one turn.
     if (messages_.empty() && !system_.empty()) {
@@ -75,11 +82,8 @@ class Builder {
     if (!failure_) failure_ = RefuseField(conversation_, field, "anthropic");
   }
 
-  void RefuseMessage(size_t index, std::string_view why) {
-    if (failure_) return;
-    const std::string path =
-        common::Concat(FieldName(conversation_.endpoint, Field::kMessages), "[", index, "]");
-    failure_ = RefuseAt(path, common::Concat("'", path, "' ", why, "."));
+  void Refuse(const Part& part, std::string_view why) {
+    if (!failure_) failure_ = RefusePlace(conversation_, part.path, why);
   }
 
   void Drop(std::string_view name) {
@@ -106,61 +110,61 @@ class Builder {
 
   // --- Messages ---
 
-  void AddMessage(size_t index) {
-    const Message& message = conversation_.messages[index];
+  void AddMessage(const Message& message) {
     if (!message.name.empty()) Drop("name");
     switch (message.role) {
       case Role::kSystem:
       case Role::kDeveloper:
-        return AddSystem(index);
+        return AddSystem(message);
       case Role::kUser:
-        return AddUser(index);
+        return AddUser(message);
       case Role::kAssistant:
-        return AddAssistant(index);
+        return AddAssistant(message);
       case Role::kTool:
-        return AddToolResults(index);
+        return AddToolResults(message);
     }
   }
 
   // Anthropic has one place for them all.
-  void AddSystem(size_t index) {
-    for (const Part& part : conversation_.messages[index].parts) {
-      if (part.kind != Part::Kind::kText) {
-        return RefuseMessage(index, "holds other instructions than text");
-      }
-      if (!part.text.empty()) system_.push_back(TextBlock(part.text));
+  void AddSystem(const Message& message) {
+    for (const Part& part : message.parts) {
+      if (part.kind != Part::Kind::kText) return Refuse(part, "holds other instructions than text");
+      AddText(part, system_);
     }
   }
 
-  void AddUser(size_t index) {
+  void AddUser(const Message& message) {
     Json blocks = Json::array();
-    for (const Part& part : conversation_.messages[index].parts) AddContent(part, index, blocks);
+    for (const Part& part : message.parts) AddContent(part, blocks);
     AddToTurn("user", blocks, content_);
   }
 
-  void AddAssistant(size_t index) {
+  void AddAssistant(const Message& message) {
     Json blocks = Json::array();
-    for (const Part& part : conversation_.messages[index].parts) {
+    for (const Part& part : message.parts) {
       switch (part.kind) {
         case Part::Kind::kReasoning:
           AddReasoning(part, blocks);
           break;
         case Part::Kind::kToolCall:
-          AddToolCall(part, index, blocks);
+          AddToolCall(part, blocks);
+          break;
+        case Part::Kind::kImage:
+          Refuse(part, "is an image of the assistant's");
           break;
         default:
-          AddContent(part, index, blocks);
+          AddContent(part, blocks);
       }
     }
     AddToTurn("assistant", blocks, content_);
   }
 
-  void AddToolResults(size_t index) {
+  void AddToolResults(const Message& message) {
     Json blocks = Json::array();
-    for (const Part& part : conversation_.messages[index].parts) {
+    for (const Part& part : message.parts) {
       Json block = {{"type", "tool_result"}, {"tool_use_id", AnthropicToolId(part.id)}};
       Json content = Json::array();
-      for (const Part& inner : part.content) AddContent(inner, index, content);
+      for (const Part& inner : part.content) AddContent(inner, content);
       if (!content.empty()) block["content"] = std::move(content);
       if (part.is_error) block["is_error"] = true;
       blocks.push_back(std::move(block));
@@ -185,47 +189,55 @@ class Builder {
     content_ = Json::array();
   }
 
-  // Anthropic takes no empty texts.
-  void AddContent(const Part& part, size_t index, Json& blocks) {
+  // Anthropic takes no texts that are empty or white space only.
+  static void AddText(const Part& part, Json& blocks) {
+    if (!Trim(part.text).empty()) blocks.push_back(TextBlock(part.text));
+  }
+
+  void AddContent(const Part& part, Json& blocks) {
     switch (part.kind) {
       case Part::Kind::kText:
       case Part::Kind::kRefusal:
-        if (!part.text.empty()) blocks.push_back(TextBlock(part.text));
-        return;
+        return AddText(part, blocks);
       case Part::Kind::kImage:
-        return AddImage(part, index, blocks);
+        return AddImage(part, blocks);
       case Part::Kind::kFile:
-        return AddFile(part, index, blocks);
+        return AddFile(part, blocks);
       case Part::Kind::kAudio:
-        return RefuseMessage(index, "holds audio, which the provider of this model cannot take");
+        return Refuse(part, "is audio");
       default:
-        return RefuseMessage(index, "holds a kind of content that has no place there");
+        return Refuse(part, "is a kind of content that has no place there");
     }
   }
 
-  void AddImage(const Part& part, size_t index, Json& blocks) {
-    if (conversation_.messages[index].role == Role::kAssistant) {
-      return RefuseMessage(index, "holds an image of the assistant's");
-    }
+  void AddImage(const Part& part, Json& blocks) {
     if (!part.detail.empty() && part.detail != "auto") Drop("detail");
-    blocks.push_back(
-        {{"type", "image"}, {"source", part.data.empty() ? UrlSource(part) : Base64Source(part)}});
+    if (part.data.empty()) {
+      if (!IsWebUrl(part.url, {"https"})) return Refuse(part, "is an image by no https: URL");
+      blocks.push_back({{"type", "image"}, {"source", UrlSource(part)}});
+      return;
+    }
+    if (std::find(kImageTypes.begin(), kImageTypes.end(), part.media_type) == kImageTypes.end()) {
+      return Refuse(part, "is an image that is no JPEG, PNG, GIF or WebP");
+    }
+    blocks.push_back({{"type", "image"}, {"source", Base64Source(part)}});
   }
 
-  void AddFile(const Part& part, size_t index, Json& blocks) {
+  void AddFile(const Part& part, Json& blocks) {
     Json block = {{"type", "document"}};
     if (part.data.empty()) {
+      if (!IsWebUrl(part.url, {"https"})) return Refuse(part, "is a file by no https: URL");
       block["source"] = UrlSource(part);
     } else if (part.media_type == "application/pdf") {
       block["source"] = Base64Source(part);
     } else if (part.media_type.starts_with("text/")) {
       std::string text;
       if (!absl::Base64Unescape(part.data, &text)) {
-        return RefuseMessage(index, "holds a file that is not in base64");
+        return Refuse(part, "is a file that is not in base64");
       }
       block["source"] = {{"type", "text"}, {"media_type", "text/plain"}, {"data", text}};
     } else {
-      return RefuseMessage(index, "holds a file that is neither a PDF nor a text");
+      return Refuse(part, "is a file that is neither a PDF nor a text");
     }
     if (!part.name.empty()) block["title"] = part.name;
     blocks.push_back(std::move(block));
@@ -242,10 +254,10 @@ class Builder {
     }
   }
 
-  void AddToolCall(const Part& part, size_t index, Json& blocks) {
+  void AddToolCall(const Part& part, Json& blocks) {
     Json input = part.text.empty() ? Json::object() : ParseJson(part.text);
     if (!input.is_object()) {
-      return RefuseMessage(index, "holds a tool call whose arguments are no JSON object");
+      return Refuse(part, "is a tool call whose arguments are no JSON object");
     }
     blocks.push_back({{"type", "tool_use"},
                       {"id", AnthropicToolId(part.id)},
@@ -303,6 +315,10 @@ class Builder {
   void AddSampling() {
     const Conversation& c = conversation_;
     if (!c.stop.empty()) body_["stop_sequences"] = c.stop;
+    // Anthropic takes no stop sequence of white space only.
+    const bool has_blank = std::any_of(c.stop.begin(), c.stop.end(),
+                                       [](const std::string& word) { return Trim(word).empty(); });
+    if (has_blank) Refuse(Field::kStop);
     const bool is_free = !thinking_.IsOn();
     SetIf(is_free || c.temperature == kMostTemperature, "temperature", c.temperature,
           Field::kTemperature);

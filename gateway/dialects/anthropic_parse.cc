@@ -36,6 +36,7 @@ class BlockParser {
     if (content == nullptr) return;
     if (content->is_string()) {
       AddText(content->get<std::string>(), parts);
+      if (!parts.empty()) parts.back().path = reader.PathOf(name);
     } else if (content->is_array()) {
       for (size_t i = 0; i < content->size() && !reader.has_failed(); ++i) {
         ParseBlock((*content)[i], reader.PathOf(name, i), parts);
@@ -49,6 +50,7 @@ class BlockParser {
   void ParseBlock(const Json& item, const std::string& path, std::vector<Part>& parts) {
     RequestReader reader(item, path, findings_);
     const std::string type = reader.NeededText("type");
+    const size_t first = parts.size();
     reader.Drop("cache_control");
     if (type == "text") {
       AddText(reader.NeededText("text"), parts);
@@ -68,6 +70,9 @@ class BlockParser {
           RefuseAt(reader.PathOf("type"), common::Concat("'", reader.PathOf("type"), "' is '", type,
                                                          "', which cannot be translated for the ",
                                                          "provider of this model."));
+    }
+    for (size_t i = first; i < parts.size(); ++i) {
+      if (parts[i].path.empty()) parts[i].path = path;
     }
     reader.RefuseTheRest();
   }
@@ -91,7 +96,7 @@ class BlockParser {
 
   void ParseBase64(RequestReader& fields, const std::string& type, Part& part) {
     if (type == "base64") {
-      part.media_type = fields.NeededText("media_type");
+      part.media_type = NormalMediaType(fields.NeededText("media_type"));
       part.data = fields.NeededText("data");
       if (part.data.empty()) fields.Fail("data", "must not be empty");
     } else {
@@ -216,8 +221,9 @@ class RequestParser {
  private:
   BlockParser Blocks() { return BlockParser(findings_, tool_names_); }
 
-  void AddMessage(Role role, std::vector<Part> parts) {
-    if (!parts.empty()) conversation_.messages.push_back({role, std::move(parts), {}});
+  void AddMessage(Role role, std::string path, std::vector<Part> parts) {
+    if (parts.empty()) return;
+    conversation_.messages.push_back({role, std::move(parts), {}, std::move(path)});
   }
 
   void CheckTexts(RequestReader& reader, std::string_view name, const std::vector<Part>& parts) {
@@ -230,7 +236,7 @@ class RequestParser {
     std::vector<Part> parts;
     Blocks().ParseContent(reader_, "system", parts);
     CheckTexts(reader_, "system", parts);
-    AddMessage(Role::kSystem, std::move(parts));
+    AddMessage(Role::kSystem, "system", std::move(parts));
   }
 
   void ParseMessages() {
@@ -250,6 +256,7 @@ class RequestParser {
   void ParseMessage(const Json& item, const std::string& path) {
     RequestReader reader(item, path, findings_);
     const std::string role = reader.NeededText("role");
+    if (reader.Any("content") == nullptr) reader.Fail("content", "is missing");
     std::vector<Part> parts;
     Blocks().ParseContent(reader, "content", parts);
     reader.RefuseTheRest();
@@ -259,7 +266,7 @@ class RequestParser {
       AddAssistant(reader, std::move(parts));
     } else if (role == "system") {
       CheckTexts(reader, "content", parts);
-      AddMessage(Role::kSystem, std::move(parts));
+      AddMessage(Role::kSystem, path, std::move(parts));
     } else {
       reader.Fail("role", "must be user, assistant or system");
     }
@@ -275,8 +282,8 @@ class RequestParser {
       if (is_assistants) reader.Fail("content", "holds a block that only the assistant writes");
       (part.kind == Part::Kind::kToolResult ? results : rest).push_back(std::move(part));
     }
-    AddMessage(Role::kTool, std::move(results));
-    AddMessage(Role::kUser, std::move(rest));
+    AddMessage(Role::kTool, reader.PathOf(""), std::move(results));
+    AddMessage(Role::kUser, reader.PathOf(""), std::move(rest));
   }
 
   void AddAssistant(RequestReader& reader, std::vector<Part> parts) {
@@ -287,7 +294,7 @@ class RequestParser {
                              part.kind == Part::Kind::kToolCall;
       if (!has_place) reader.Fail("content", "holds a block that the assistant cannot write");
     }
-    AddMessage(Role::kAssistant, std::move(parts));
+    AddMessage(Role::kAssistant, reader.PathOf(""), std::move(parts));
   }
 
   void ParseTools() {

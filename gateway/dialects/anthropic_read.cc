@@ -37,18 +37,19 @@ std::string InputText(const Json& block) {
   return input.is_object() ? RenderJson(input) : std::string("{}");
 }
 
-// Blocks of other types belong to tools that run at Anthropic, which nobody has asked for.
-void ReadBlock(const Json& block, std::vector<Part>& parts) {
+// False for blocks of other types: they belong to tools that run at Anthropic, or are new.
+// Citations of a text are left out.
+bool ReadBlock(const Json& block, std::vector<Part>& parts) {
   const std::string type = TextAt(block, "type");
   Part part;
   if (type == "text") {
     part.text = TextAt(block, "text");
-    if (part.text.empty()) return;
+    if (part.text.empty()) return true;
   } else if (type == "thinking") {
     part.kind = Part::Kind::kReasoning;
     part.text = TextAt(block, "thinking");
     part.signature = TextAt(block, "signature");
-    if (part.text.empty() && part.signature.empty()) return;
+    if (part.text.empty() && part.signature.empty()) return true;
   } else if (type == "redacted_thinking") {
     part.kind = Part::Kind::kReasoning;
     part.signature = TextAt(block, "data");
@@ -59,9 +60,10 @@ void ReadBlock(const Json& block, std::vector<Part>& parts) {
     part.name = TextAt(block, "name");
     part.text = InputText(block);
   } else {
-    return;
+    return false;
   }
   parts.push_back(std::move(part));
+  return true;
 }
 
 EventVerdict Odd() {
@@ -88,7 +90,9 @@ std::variant<Answer, Failure> ReadAnthropicMessage(const UpstreamReply& reply) {
   answer.id = TextAt(json, "id");
   answer.model = TextAt(json, "model");
   Choice& choice = answer.choices.emplace_back();
-  for (const Json& block : content) ReadBlock(block, choice.parts);
+  for (const Json& block : content) {
+    if (!ReadBlock(block, choice.parts)) return ForeignOutput(reply.status);
+  }
   choice.finish = ReadAnthropicStopReason(TextAt(json, "stop_reason"));
   choice.stop_sequence = TextAt(json, "stop_sequence");
   const Json& usage = MemberOf(json, "usage");
@@ -149,6 +153,8 @@ EventVerdict AnthropicDeltaParser::TakeBlockStart(const Json& event, std::vector
     std::string text = TextAt(content, block.type.c_str());
     const auto kind = block.type == "text" ? Delta::Kind::kText : Delta::Kind::kReasoning;
     if (!text.empty()) AddContent(kind, block, deltas).text = std::move(text);
+  } else {
+    return {EventVerdict::Kind::kError, ForeignOutput(kStreamStatus)};
   }
   return {};
 }
@@ -172,6 +178,8 @@ EventVerdict AnthropicDeltaParser::TakeBlockDelta(const Json& event, std::vector
   } else if (type == "input_json_delta" && block.type == "tool_use") {
     take(Delta::Kind::kToolArguments, "partial_json");
     block.has_arguments |= !TextAt(delta, "partial_json").empty();
+  } else if (type != "citations_delta") {
+    return {EventVerdict::Kind::kError, ForeignOutput(kStreamStatus)};
   }
   return {};
 }

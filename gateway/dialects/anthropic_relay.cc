@@ -1,16 +1,11 @@
 #include "gateway/dialects/anthropic_relay.h"
 
-#include <cstring>
+#include "gateway/dialects/json_glance.h"
 
 namespace gateway {
 namespace {
 
-bool HasToken(std::string_view json, std::string_view quoted) {
-  return memmem(json.data(), json.size(), quoted.data(), quoted.size()) != nullptr;
-}
-
-// A delta that cannot be an error, by its looks: streams are long and mostly uneventful. Inside a
-// JSON string the quotes would be escaped, so a hit is a name or a whole value.
+// A delta that cannot be an error, by its looks.
 bool IsPlainDelta(const SseEvent& event) {
   const std::string_view data = event.data;
   return event.name == "content_block_delta" && data.starts_with('{') && data.ends_with('}') &&

@@ -31,6 +31,14 @@ Json RenderBlock(const Part& part) {
   }
 }
 
+// Half of a call's arguments would be taken for all of them: such a call is no part of the message,
+// whose stop reason says why.
+bool IsHalfACall(const Choice& choice, const Part& part) {
+  const bool may_be = part.kind == Part::Kind::kToolCall && IsCutOff(choice.finish) &&
+                      &part == &choice.parts.back();
+  return may_be && !ParseJson(part.text).is_object();
+}
+
 bool Holds(const Choice& choice, Part::Kind kind) {
   return std::any_of(choice.parts.begin(), choice.parts.end(),
                      [&](const Part& part) { return part.kind == kind; });
@@ -65,6 +73,11 @@ std::string_view AnthropicStopReason(FinishReason finish, AnthropicOutput output
   return "end_turn";
 }
 
+bool IsCutOff(FinishReason finish) {
+  return finish == FinishReason::kLength || finish == FinishReason::kContentFilter ||
+         finish == FinishReason::kRefusal;
+}
+
 Json RenderAnthropicUsage(const Usage& usage) {
   const int64_t apart = usage.cached_input_tokens + usage.cache_creation_tokens;
   Json json = {{"input_tokens", std::max<int64_t>(usage.input_tokens - apart, 0)},
@@ -94,7 +107,9 @@ std::string AnthropicMessagesClient::RenderAnswer(const Answer& answer,
   // The dialect knows one choice, and asks for no more.
   if (!answer.choices.empty()) {
     const Choice& choice = answer.choices.front();
-    for (const Part& part : choice.parts) json["content"].push_back(RenderBlock(part));
+    for (const Part& part : choice.parts) {
+      if (!IsHalfACall(choice, part)) json["content"].push_back(RenderBlock(part));
+    }
     json["stop_reason"] = AnthropicStopReason(
         choice.finish, {Holds(choice, Part::Kind::kToolCall), Holds(choice, Part::Kind::kRefusal)});
     if (!choice.stop_sequence.empty()) json["stop_sequence"] = choice.stop_sequence;

@@ -16,6 +16,9 @@ struct AnthropicOutput {
 };
 std::string_view AnthropicStopReason(FinishReason finish, AnthropicOutput output);
 
+// Whether the model was stopped in the middle: then the arguments of its last call may be half.
+bool IsCutOff(FinishReason finish);
+
 // A message around nothing, without `usage`.
 Json RenderAnthropicMessage(const std::string& id, const std::string& model,
                             const RenderContext& context);

@@ -1,10 +1,14 @@
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "common/concat.h"
 #include "common/json_text.h"
+#include "gateway/core/ascii.h"
+#include "gateway/core/failure_classifier.h"
 #include "gateway/dialects/anthropic_render.h"
+#include "gateway/dialects/event_stream.h"
 
 namespace gateway {
 namespace {
@@ -13,16 +17,27 @@ namespace {
 constexpr size_t kMostWaitingBytes = 1024 * 1024;
 constexpr size_t kMostWaitingBlocks = 128;
 
-// Tells when a JSON object that comes in pieces is complete.
-class ObjectEnd {
+// Tells what arguments that come in pieces amount to so far: an object, complete or not, nothing,
+// or something that is no object.
+class ArgumentsState {
  public:
   void Take(std::string_view text) {
     for (const char c : text) Take(c);
   }
-  bool is_complete() const { return has_begun_ && depth_ == 0; }
+  bool is_object() const { return has_begun_ && !is_other_; }
+  bool is_other() const { return is_other_; }
+  // The object has come to its end.
+  bool is_complete() const { return is_object() && depth_ == 0; }
+  // It is an object that has not.
+  bool is_cut_off() const { return is_object() && depth_ > 0; }
 
  private:
   void Take(char c) {
+    if (!has_begun_) {
+      if (IsSpace(c)) return;
+      has_begun_ = true;
+      is_other_ = c != '{';
+    }
     if (is_escaped_) {
       is_escaped_ = false;
     } else if (is_in_string_) {
@@ -31,7 +46,6 @@ class ObjectEnd {
     } else if (c == '"') {
       is_in_string_ = true;
     } else if (c == '{' || c == '[') {
-      has_begun_ = true;
       ++depth_;
     } else if (c == '}' || c == ']') {
       --depth_;
@@ -40,6 +54,7 @@ class ObjectEnd {
 
   int depth_ = 0;
   bool has_begun_ = false;
+  bool is_other_ = false;
   bool is_in_string_ = false;
   bool is_escaped_ = false;
 };
@@ -53,7 +68,7 @@ struct Block {
   std::string signature;  // written when it is complete: SDKs do not put pieces together
   bool is_redacted = false;
   bool has_begun = false;  // its start is written
-  ObjectEnd arguments;
+  ArgumentsState arguments;
 };
 
 Part::Kind KindOf(const Delta& delta) {
@@ -71,13 +86,14 @@ Part::Kind KindOf(const Delta& delta) {
 
 // Blocks follow one another in this dialect, and one that has ended cannot be continued. Providers
 // may write several tool calls at a time: what belongs to a later one waits until the arguments of
-// the one under way are complete.
+// the one under way are complete. Where that never comes, or too much waits for it, the stream
+// fails: half of a call's arguments must not look like all of them.
 class MessageStreamRenderer final : public StreamRenderer {
  public:
   explicit MessageStreamRenderer(const RenderContext& context) : context_(context) {}
 
   void Render(const Delta& delta, std::string& out) override {
-    if (delta.choice != 0) return;
+    if (delta.choice != 0 || failure_) return;
     switch (delta.kind) {
       case Delta::Kind::kStart:
         id_ = delta.id;
@@ -100,6 +116,7 @@ class MessageStreamRenderer final : public StreamRenderer {
   void RenderEnd(std::string& out) override {
     Start(out);
     EndBlocks(out);
+    if (failure_) return;
     const Json end = {
         {"type", "message_delta"},
         {"delta",
@@ -109,6 +126,8 @@ class MessageStreamRenderer final : public StreamRenderer {
     WriteEvent("message_delta", RenderJson(end), out);
     WriteEvent("message_stop", R"({"type":"message_stop"})", out);
   }
+
+  std::optional<Failure> failure() const override { return failure_; }
 
  private:
   static void WriteEvent(std::string_view name, std::string_view data, std::string& out) {
@@ -127,7 +146,6 @@ class MessageStreamRenderer final : public StreamRenderer {
     Start(out);
     Block* block = BlockFor(delta);
     if (block == nullptr) return;
-    if (block != &blocks_.front()) waiting_bytes_ += delta.text.size();
     if (delta.kind == Delta::Kind::kSignature) {
       block->signature += delta.text;
       block->is_redacted |= delta.is_redacted;
@@ -135,18 +153,32 @@ class MessageStreamRenderer final : public StreamRenderer {
       block->text += delta.text;
       if (block->kind == Part::Kind::kToolCall) block->arguments.Take(delta.text);
     }
+    if (block != &blocks_.front() || block->arguments.is_other()) {
+      waiting_bytes_ += delta.text.size();
+    }
     Advance(delta, out);
+    if (waiting_bytes_ > kMostWaitingBytes || blocks_.size() > kMostWaitingBlocks) {
+      Fail("writes tool calls at the same time and never ends the first of them");
+    }
+  }
+
+  void Fail(std::string_view what) {
+    if (!failure_) failure_ = MalformedAnswer(kStreamStatus, what);
   }
 
   // The block that `delta` continues or begins; nullptr when that has ended and nothing but a text
-  // can follow in another one.
+  // can follow in another one, or when the stream has failed.
   Block* BlockFor(const Delta& delta) {
     const auto open = std::find_if(blocks_.begin(), blocks_.end(),
                                    [&](const Block& block) { return block.part == delta.part; });
     if (open != blocks_.end()) return &*open;
     const bool is_text =
         delta.kind != Delta::Kind::kToolArguments && delta.kind != Delta::Kind::kSignature;
-    if (delta.part <= last_part_ && (!is_text || delta.text.empty())) return nullptr;
+    if (delta.part <= last_part_ && (!is_text || delta.text.empty())) {
+      const bool is_lost = delta.kind == Delta::Kind::kToolArguments && !Trim(delta.text).empty();
+      if (is_lost) Fail("goes on with the arguments of a tool call that was complete");
+      return nullptr;
+    }
     last_part_ = std::max(last_part_, delta.part);
     Block& block = blocks_.emplace_back();
     block.part = delta.part;
@@ -161,19 +193,31 @@ class MessageStreamRenderer final : public StreamRenderer {
   void Advance(const Delta& delta, std::string& out) {
     while (blocks_.size() > 1 && MayEnd(blocks_.front())) EndFirst(out);
     Block& first = blocks_.front();
+    // Arguments that are no object are put into one when they are whole.
+    if (first.arguments.is_other()) return;
     // The start of a call holds its signature, which comes next if at all.
     const bool may_be_signed = first.kind == Part::Kind::kToolCall && !first.has_begun &&
                                delta.kind != Delta::Kind::kToolArguments;
     if (!may_be_signed && !first.is_redacted) WriteText(first, out);
   }
 
-  bool MayEnd(const Block& block) const {
-    return block.kind != Part::Kind::kToolCall || block.arguments.is_complete() ||
-           waiting_bytes_ > kMostWaitingBytes || blocks_.size() > kMostWaitingBlocks;
+  static bool MayEnd(const Block& block) {
+    return block.kind != Part::Kind::kToolCall || block.arguments.is_complete();
   }
 
+  // The provider has said that nothing more comes. What is cut off then is the last thing it wrote.
   void EndBlocks(std::string& out) {
-    while (!blocks_.empty()) EndFirst(out);
+    while (!blocks_.empty() && !failure_) {
+      Block& block = blocks_.front();
+      const bool may_be_cut_off = IsCutOff(finish_) && blocks_.size() == 1;
+      if (block.arguments.is_cut_off() && !may_be_cut_off) {
+        return Fail("holds a tool call whose arguments are cut off");
+      }
+      if (block.arguments.is_other() && !may_be_cut_off) {
+        block.text = RenderJson(Json{{"arguments", std::exchange(block.text, {})}});
+      }
+      EndFirst(out);
+    }
   }
 
   void EndFirst(std::string& out) {
@@ -241,6 +285,7 @@ class MessageStreamRenderer final : public StreamRenderer {
   Usage usage_;
   FinishReason finish_ = FinishReason::kStop;
   std::string stop_sequence_;
+  std::optional<Failure> failure_;
 };
 
 }  // namespace

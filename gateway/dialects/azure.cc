@@ -10,10 +10,14 @@ namespace {
 // API, which has them, too. The deployment is named by `model` in the body.
 constexpr std::string_view kFirstWithResponses = "2025-03-01";
 
+// The first dated version whose streams count their tokens when they are asked to.
+constexpr std::string_view kFirstWithStreamOptions = "2024-09-01";
+
+bool IsDated(std::string_view version) { return !version.empty() && IsDigit(version.front()); }
+
 std::string ResponsesPath(const ProviderEndpoint& provider) {
   const std::string_view version = provider.api_version;
-  const bool is_dated = !version.empty() && IsDigit(version.front());
-  if (is_dated && version >= kFirstWithResponses) {
+  if (IsDated(version) && version >= kFirstWithResponses) {
     return common::Concat(provider.base_path,
                           "/openai/responses?api-version=", PercentEncode(version));
   }
@@ -34,6 +38,10 @@ std::string AzureDialect::BuildPath(const ProviderEndpoint& provider, Endpoint e
 std::string AzureDialect::BuildCredential(const ProviderEndpoint& provider) const {
   if (provider.credential.empty()) return {};
   return common::Concat("api-key: ", provider.credential, "\r\n");
+}
+
+bool AzureDialect::IsKnownToCountStreams(const ProviderEndpoint& provider) const {
+  return !IsDated(provider.api_version) || provider.api_version >= kFirstWithStreamOptions;
 }
 
 }  // namespace gateway

@@ -18,6 +18,7 @@ class AzureDialect final : public OpenAiDialect {
   std::string BuildPath(const ProviderEndpoint& provider, Endpoint endpoint,
                         std::string_view model) const override;
   std::string BuildCredential(const ProviderEndpoint& provider) const override;
+  bool IsKnownToCountStreams(const ProviderEndpoint& provider) const override;
 };
 
 }  // namespace gateway

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/concat.h"
+#include "gateway/core/ascii.h"
 
 namespace gateway {
 namespace {
@@ -70,6 +71,24 @@ Part::Kind KindOf(const Delta& delta) {
   }
 }
 
+bool IsBlank(const Part& part) {
+  const bool is_text = part.kind == Part::Kind::kText || part.kind == Part::Kind::kRefusal;
+  return part.kind == Part::Kind::kReasoning || (is_text && Trim(part.text).empty());
+}
+
+bool SaysNothing(const Message& message) {
+  return std::all_of(message.parts.begin(), message.parts.end(), IsBlank);
+}
+
+// The last message that is no instruction, or nullptr.
+const Message* LastTurn(const Conversation& conversation) {
+  for (auto message = conversation.messages.rbegin(); message != conversation.messages.rend();
+       ++message) {
+    if (message->role != Role::kSystem && message->role != Role::kDeveloper) return &*message;
+  }
+  return nullptr;
+}
+
 bool HasOutput(const Part& part) {
   return part.kind == Part::Kind::kToolCall || !part.text.empty() || !part.signature.empty() ||
          !part.data.empty() || !part.url.empty();
@@ -86,6 +105,40 @@ std::string_view FieldName(Endpoint endpoint, Field field) {
   return row.chat;
 }
 
+std::optional<Failure> FindContradiction(const Conversation& conversation) {
+  using Kind = ToolChoice::Kind;
+  const auto refuse = [&](Field field, std::string_view path, std::string_view why) {
+    const std::string_view name = path.empty() ? FieldName(conversation.endpoint, field) : path;
+    Failure failure =
+        MakeFailure(FailureKind::kBadRequest, common::Concat("'", name, "' ", why, "."));
+    failure.code = "invalid_value";
+    failure.param = Json(name).dump();
+    return failure;
+  };
+  if (std::all_of(conversation.messages.begin(), conversation.messages.end(), SaysNothing)) {
+    return refuse(Field::kMessages, {}, "holds nothing to be answered");
+  }
+  if (const Message* last = LastTurn(conversation);
+      last != nullptr && last->role == Role::kUser && SaysNothing(*last)) {
+    return refuse(Field::kMessages, last->path, "holds nothing to be answered");
+  }
+  const ToolChoice& choice = conversation.tool_choice;
+  const bool must_call = choice.kind == Kind::kRequired || choice.kind == Kind::kNamed;
+  if (must_call && conversation.tools.empty()) {
+    return refuse(Field::kToolChoice, {}, "demands a call, but there are no tools");
+  }
+  const bool is_known = std::any_of(conversation.tools.begin(), conversation.tools.end(),
+                                    [&](const Tool& tool) { return tool.name == choice.name; });
+  if (choice.kind == Kind::kNamed && !is_known) {
+    return refuse(Field::kToolChoice, {}, "names none of the tools");
+  }
+  const auto& stop = conversation.stop;
+  if (std::find(stop.begin(), stop.end(), std::string()) != stop.end()) {
+    return refuse(Field::kStop, {}, "must not hold an empty text");
+  }
+  return std::nullopt;
+}
+
 Failure RefuseField(const Conversation& conversation, Field field, std::string_view dialect) {
   const std::string_view name = FieldName(conversation.endpoint, field);
   return RefuseAt(name, common::Concat("'", name, "' cannot be honoured by the provider of this ",
@@ -97,6 +150,13 @@ Failure RefuseAt(std::string_view path, std::string why) {
   failure.code = "unsupported_parameter";
   failure.param = Json(path).dump();
   return failure;
+}
+
+Failure RefusePlace(const Conversation& conversation, std::string_view path, std::string_view why) {
+  const std::string_view name =
+      path.empty() ? FieldName(conversation.endpoint, Field::kMessages) : path;
+  return RefuseAt(name, common::Concat("'", name, "' ", why,
+                                       ", which the provider of this model cannot take."));
 }
 
 bool IsEmpty(const Answer& answer) {

@@ -41,6 +41,7 @@ struct Part {
   bool is_redacted = false;  // the reasoning's text is hidden inside the signature
   bool is_error = false;
   std::vector<Part> content;  // of a tool result: text, images, files
+  std::string path = {};      // in the client's request: "input[2].content[0]"; empty: an answer's
 };
 
 enum class Role : uint8_t { kSystem, kDeveloper, kUser, kAssistant, kTool };
@@ -49,7 +50,8 @@ enum class Role : uint8_t { kSystem, kDeveloper, kUser, kAssistant, kTool };
 struct Message {
   Role role = Role::kUser;
   std::vector<Part> parts;
-  std::string name;  // of the participant; empty: none
+  std::string name;       // of the participant; empty: none
+  std::string path = {};  // in the client's request: "messages[2]"
 };
 
 struct Tool {
@@ -147,11 +149,19 @@ struct Conversation {
   std::vector<std::string> dropped;
 };
 
+// What no provider can answer: nothing is said, a call is demanded of no tool, a stop word is
+// empty. Failure kBadRequest with `param` naming the field in the client's words.
+std::optional<Failure> FindContradiction(const Conversation& conversation);
+
 // The caller asks for what a provider of `dialect` cannot do: kBadRequest with `param` naming the
 // field in the client's words and the code "unsupported_parameter".
 Failure RefuseField(const Conversation& conversation, Field field, std::string_view dialect);
 // As above for a place inside a field: `path` like "messages[2].content[0].type", `why` a sentence.
+// Paths are those of the client's own request, which Part and Message carry.
 Failure RefuseAt(std::string_view path, std::string why);
+// As above for a part or a message of the conversation, by its `path`: `why` goes on after the
+// name.
+Failure RefusePlace(const Conversation& conversation, std::string_view path, std::string_view why);
 
 enum class FinishReason : uint8_t {
   kStop,          // the model was done

@@ -83,17 +83,27 @@ UpstreamRequest MakeRequest(const RequestHead& head, std::string body) {
 }
 
 UpstreamRequest MakeRelay(const RequestHead& head, std::string_view model, const RequestScan& scan,
-                          std::string_view client_body) {
+                          std::string_view client_body, UsageQuestion usage) {
   UpstreamRequest request;
-  if (scan.model == model) {
-    request.body = {client_body};
-  } else {
+  std::vector<BodyEdit> edits;
+  if (scan.model != model) {
     // The views must survive a move of the request, so the text may not live inside the object.
     request.rewritten.reserve(64);
     common::AppendJsonString(model, request.rewritten);
-    request.body = {client_body.substr(0, scan.model_value_begin), request.rewritten,
-                    client_body.substr(scan.model_value_end)};
+    edits.push_back({scan.model_value_begin, scan.model_value_end, request.rewritten});
   }
+  if (usage == UsageQuestion::kAsked && scan.usage_edit) {
+    request.asks_for_usage = true;
+    const bool is_first = !edits.empty() && scan.usage_edit->begin < edits.front().begin;
+    edits.insert(is_first ? edits.begin() : edits.end(), *scan.usage_edit);
+  }
+  size_t at = 0;
+  for (const BodyEdit& edit : edits) {
+    request.body.push_back(client_body.substr(at, edit.begin - at));
+    request.body.push_back(edit.text);
+    at = edit.end;
+  }
+  request.body.push_back(client_body.substr(at));
   size_t size = 0;
   for (const std::string_view piece : request.body) size += piece.size();
   request.head = RenderRequestHead(head, size);

@@ -20,12 +20,20 @@
 
 namespace gateway {
 
+enum class StreamUsage : uint8_t {
+  kAuto,   // where the provider is known to take the option
+  kAsk,    // always
+  kLeave,  // never
+};
+
 // The configured provider as far as the wire needs it.
 struct ProviderEndpoint {
   std::string host;         // for the Host header: "api.openai.com" or "10.0.0.1:8000"
   std::string base_path;    // "/v1" or empty; never ends in '/'
   std::string api_version;  // azure
   std::string credential;   // empty: none
+  // Whether relayed streams are made to tell their tokens, see RequestScan::usage_edit.
+  StreamUsage stream_usage = StreamUsage::kAuto;
 };
 
 // A request ready to be sent: `head` ends in the empty line, the body is the pieces one after
@@ -35,7 +43,12 @@ struct UpstreamRequest {
   // Views into the client's body and into `rewritten`; valid while both live.
   std::vector<std::string_view> body;
   std::string rewritten;
+  // The stream will tell its tokens only because we ask, not the client.
+  bool asks_for_usage = false;
 };
+
+// What a client gets of the chunk that tells nothing but a stream's tokens.
+enum class UsageChunk : uint8_t { kPassed, kTakenOut };
 
 // A complete answer, not streamed.
 struct UpstreamReply {
@@ -113,7 +126,8 @@ class Dialect {
   virtual std::optional<Failure> ClassifyReply(Endpoint endpoint,
                                                const UpstreamReply& reply) const = 0;
   // For a 2xx whose content type is an event stream.
-  virtual std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint) const = 0;
+  virtual std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint,
+                                                         UsageChunk usage_chunk) const = 0;
   // Tokens of a complete successful answer; 0 when it did not say.
   virtual int64_t TokensUsed(Endpoint endpoint, std::string_view body) const = 0;
 
@@ -156,8 +170,11 @@ struct RequestHead {
 std::string RenderRequestHead(const RequestHead& head, size_t body_size);
 // A whole request around a body that was built here.
 UpstreamRequest MakeRequest(const RequestHead& head, std::string body);
-// The client's body with the target's name for the model in its place.
+enum class UsageQuestion : uint8_t { kNotAsked, kAsked };
+// The client's body with the target's name for the model in its place, and with `scan.usage_edit`,
+// where there is one, when the usage is asked for.
 UpstreamRequest MakeRelay(const RequestHead& head, std::string_view model, const RequestScan& scan,
-                          std::string_view client_body);
+                          std::string_view client_body,
+                          UsageQuestion usage = UsageQuestion::kNotAsked);
 
 }  // namespace gateway

@@ -81,7 +81,7 @@ std::optional<Failure> GeminiDialect::ClassifyReply(Endpoint, const UpstreamRepl
   return std::nullopt;
 }
 
-std::unique_ptr<StreamReader> GeminiDialect::NewRelayedStream(Endpoint) const {
+std::unique_ptr<StreamReader> GeminiDialect::NewRelayedStream(Endpoint, UsageChunk) const {
   return std::make_unique<UnexpectedStream>();
 }
 

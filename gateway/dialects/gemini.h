@@ -21,7 +21,8 @@ class GeminiDialect final : public Dialect {
   std::optional<Failure> ClassifyReply(Endpoint endpoint,
                                        const UpstreamReply& reply) const override;
   // Embeddings are never streamed, and nothing else is relayed: whatever comes is read as an error.
-  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint) const override;
+  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint,
+                                                 UsageChunk usage_chunk) const override;
   // Of a body that is OpenAI's already.
   int64_t TokensUsed(Endpoint endpoint, std::string_view body) const override;
 

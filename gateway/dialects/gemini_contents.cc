@@ -7,6 +7,7 @@
 #include "gateway/core/ascii.h"
 #include "gateway/dialects/gemini_answer.h"
 #include "gateway/dialects/gemini_request.h"
+#include "gateway/dialects/openai_fields.h"
 
 namespace gateway {
 namespace {
@@ -54,36 +55,34 @@ class ContentsBuilder {
         wants_signatures_(GeminiThinkingOf(model) == GeminiThinking::kLevel) {}
 
   void Build(Json& body) {
-    for (size_t i = 0; i < conversation_.messages.size(); ++i) AddMessage(i);
+    for (const Message& message : conversation_.messages) AddMessage(message);
     if (contents_.empty()) {
       AddContent("user", Role::kUser, std::exchange(instruction_, Json::array()));
     }
-    if (contents_.empty()) findings_.RefuseMessage(0, "must hold something to be answered");
     if (wants_signatures_) FillSignatures();
     if (!instruction_.empty()) body["systemInstruction"] = {{"parts", std::move(instruction_)}};
     body["contents"] = std::move(contents_);
   }
 
  private:
-  void AddMessage(size_t index) {
-    const Message& message = conversation_.messages[index];
+  void AddMessage(const Message& message) {
     if (!message.name.empty()) findings_.Drop("name");
     switch (message.role) {
       case Role::kSystem:
       case Role::kDeveloper:
-        return AddInstruction(index);
+        return AddInstruction(message);
       case Role::kUser:
       case Role::kTool:
-        return AddContent("user", message.role, RenderParts(message.parts, index));
+        return AddContent("user", message.role, RenderParts(message.parts));
       case Role::kAssistant:
-        return AddContent("model", message.role, RenderParts(message.parts, index));
+        return AddContent("model", message.role, RenderParts(message.parts));
     }
   }
 
-  void AddInstruction(size_t index) {
-    for (const Part& part : conversation_.messages[index].parts) {
+  void AddInstruction(const Message& message) {
+    for (const Part& part : message.parts) {
       if (part.kind != Part::Kind::kText) {
-        findings_.RefuseMessage(index, "may hold text only");
+        findings_.Refuse(part, "holds other instructions than text");
       } else if (!part.text.empty()) {
         instruction_.push_back(TextPart(part.text));
       }
@@ -103,10 +102,10 @@ class ContentsBuilder {
     last_role_ = role;
   }
 
-  Json RenderParts(const std::vector<Part>& parts, size_t index) {
+  Json RenderParts(const std::vector<Part>& parts) {
     Json rendered = Json::array();
     for (const Part& part : parts) {
-      Json json = RenderPart(part, index);
+      Json json = RenderPart(part);
       if (!json.is_null()) rendered.push_back(std::move(json));
     }
     return rendered;
@@ -114,7 +113,7 @@ class ContentsBuilder {
 
   // Null for what is left out: empty text, which Gemini refuses, and the model's thoughts. Those
   // are summaries; what the model knows its thinking by is the signature of its calls.
-  Json RenderPart(const Part& part, size_t index) {
+  Json RenderPart(const Part& part) {
     switch (part.kind) {
       case Part::Kind::kText:
       case Part::Kind::kRefusal:
@@ -125,41 +124,41 @@ class ContentsBuilder {
       case Part::Kind::kImage:
       case Part::Kind::kFile:
       case Part::Kind::kAudio:
-        return RenderMedia(part, index);
+        return RenderMedia(part);
       case Part::Kind::kToolCall:
-        return RenderCall(part, index);
+        return RenderCall(part);
       case Part::Kind::kToolResult:
-        return RenderResult(part, index);
+        return RenderResult(part);
     }
     return nullptr;
   }
 
-  Json RenderMedia(const Part& part, size_t index) {
+  Json RenderMedia(const Part& part) {
     if (!part.detail.empty() && part.detail != "auto") findings_.Drop("detail");
     const std::string type = MediaTypeOf(part);
-    if (!part.url.empty()) return RenderLink(part.url, type, index);
-    if (type.empty()) findings_.RefuseMessage(index, "holds data without a media type");
+    if (!part.url.empty()) return RenderLink(part, type);
+    if (type.empty()) findings_.Refuse(part, "holds data without a media type");
     return {{"inlineData", {{"mimeType", type}, {"data", part.data}}}};
   }
 
   // Google fetches public https URLs itself; its Files API and Cloud Storage have such names, too
   // (ai.google.dev/gemini-api/docs/file-input-methods).
-  Json RenderLink(const std::string& url, const std::string& type, size_t index) {
-    if (!url.starts_with("https://") && !url.starts_with("gs://")) {
-      findings_.RefuseMessage(index, "holds a URL that is neither https: nor gs:");
+  Json RenderLink(const Part& part, const std::string& type) {
+    if (!IsWebUrl(part.url, {"https", "gs"})) {
+      findings_.Refuse(part, "holds a URL that is neither https: nor gs:");
     }
     Json link;
     if (!type.empty()) link["mimeType"] = type;
-    link["fileUri"] = url;
+    link["fileUri"] = part.url;
     return {{"fileData", std::move(link)}};
   }
 
-  Json RenderCall(const Part& part, size_t index) {
+  Json RenderCall(const Part& part) {
     name_of_call_[part.id] = part.name;
     std::optional<Json> arguments = Json::object();
     if (!Trim(part.text).empty()) arguments = ParseGeminiJson(part.text);
     if (!arguments || !arguments->is_object()) {
-      findings_.RefuseMessage(index, "holds a tool call whose arguments are no JSON object");
+      findings_.Refuse(part, "is a tool call whose arguments are no JSON object");
       return nullptr;
     }
     Json call;
@@ -173,11 +172,11 @@ class ContentsBuilder {
 
   // A result is an object with the key "output" or "error". Text stays text: as a JSON value its
   // numbers would be rounded on the way.
-  Json RenderResult(const Part& part, size_t index) {
+  Json RenderResult(const Part& part) {
     const auto called = name_of_call_.find(part.id);
     const bool is_known = called != name_of_call_.end();
     if (!is_known && part.name.empty()) {
-      findings_.RefuseMessage(index, "holds the result of a tool call that is not there");
+      findings_.Refuse(part, "is the result of a tool call that is not there");
       return nullptr;
     }
     Json result;
@@ -185,20 +184,20 @@ class ContentsBuilder {
     result["name"] = is_known ? called->second : part.name;
     std::string text;
     Json media = Json::array();
-    for (const Part& piece : part.content) AddToResult(piece, index, text, media);
+    for (const Part& piece : part.content) AddToResult(piece, text, media);
     result["response"] = {{part.is_error ? "error" : "output", std::move(text)}};
     if (!media.empty()) result["parts"] = std::move(media);
     return {{"functionResponse", std::move(result)}};
   }
 
-  void AddToResult(const Part& piece, size_t index, std::string& text, Json& media) {
+  void AddToResult(const Part& piece, std::string& text, Json& media) {
     if (piece.kind == Part::Kind::kText) {
       if (!text.empty()) text += '\n';
       text += piece.text;
       return;
     }
-    if (!piece.url.empty()) findings_.RefuseMessage(index, "holds a tool result with a URL");
-    media.push_back(RenderMedia(piece, index));
+    if (!piece.url.empty()) findings_.Refuse(piece, "is a part of a tool's result by URL");
+    media.push_back(RenderMedia(piece));
   }
 
   // Of calls that were made together only the first carries a proof.

@@ -177,12 +177,8 @@ void GeminiFindings::Refuse(Field field) {
   if (!failure) failure = RefuseField(conversation_, field, "gemini");
 }
 
-void GeminiFindings::RefuseMessage(size_t index, std::string_view why) {
-  if (failure) return;
-  const std::string path =
-      common::Concat(FieldName(conversation_.endpoint, Field::kMessages), "[", index, "]");
-  failure = RefuseAt(path, common::Concat("'", path, "' ", why,
-                                          ", which the provider of this model cannot take."));
+void GeminiFindings::Refuse(const Part& part, std::string_view why) {
+  if (!failure) failure = RefusePlace(conversation_, part.path, why);
 }
 
 std::variant<GeminiBody, Failure> BuildGeminiRequest(std::string_view model,

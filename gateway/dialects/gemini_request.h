@@ -35,7 +35,7 @@ class GeminiFindings {
   void Drop(Field field);
   void Refuse(Field field);
   // `why` goes on after the name of the message: "holds ...".
-  void RefuseMessage(size_t index, std::string_view why);
+  void Refuse(const Part& part, std::string_view why);
 
   std::optional<Failure> failure;
   std::vector<std::string> dropped;

@@ -18,11 +18,14 @@ std::string_view ResourceOf(Endpoint endpoint) {
   return EndpointPath(endpoint).substr(std::string_view("/v1").size());
 }
 
+bool IsOpenAi(const ProviderEndpoint& provider) {
+  return provider.host.find("openai.com") != std::string::npos;
+}
+
 // Servers that are merely compatible may know the older name only.
 MaxTokensName MaxTokensNameOf(const ProviderEndpoint& provider) {
-  const bool is_openai =
-      provider.host.find("openai.com") != std::string::npos || !provider.api_version.empty();
-  return is_openai ? MaxTokensName::kMaxCompletionTokens : MaxTokensName::kMaxTokens;
+  return IsOpenAi(provider) || !provider.api_version.empty() ? MaxTokensName::kMaxCompletionTokens
+                                                             : MaxTokensName::kMaxTokens;
 }
 
 }  // namespace
@@ -34,7 +37,15 @@ UpstreamRequest OpenAiDialect::BuildRelay(const ProviderEndpoint& provider, Endp
                                           std::string_view client_body) const {
   const std::string path = BuildPath(provider, endpoint, model);
   const std::string credential = BuildCredential(provider);
-  return MakeRelay({provider, path, credential, scan.is_stream}, model, scan, client_body);
+  const bool asks =
+      provider.stream_usage == StreamUsage::kAsk ||
+      (provider.stream_usage == StreamUsage::kAuto && IsKnownToCountStreams(provider));
+  return MakeRelay({provider, path, credential, scan.is_stream}, model, scan, client_body,
+                   asks && scan.is_stream ? UsageQuestion::kAsked : UsageQuestion::kNotAsked);
+}
+
+bool OpenAiDialect::IsKnownToCountStreams(const ProviderEndpoint& provider) const {
+  return IsOpenAi(provider);
 }
 
 std::string OpenAiDialect::BuildPath(const ProviderEndpoint& provider, Endpoint endpoint,
@@ -59,11 +70,12 @@ std::optional<Failure> OpenAiDialect::ClassifyReply(Endpoint endpoint,
   return ClassifyBadSuccess(reply, verdict);
 }
 
-std::unique_ptr<StreamReader> OpenAiDialect::NewRelayedStream(Endpoint endpoint) const {
+std::unique_ptr<StreamReader> OpenAiDialect::NewRelayedStream(Endpoint endpoint,
+                                                              UsageChunk usage_chunk) const {
   if (endpoint == Endpoint::kResponses) {
     return std::make_unique<RelayedStream>(std::make_unique<ResponsesJudge>());
   }
-  return std::make_unique<OpenAiChatRelay>();
+  return std::make_unique<OpenAiChatRelay>(usage_chunk);
 }
 
 int64_t OpenAiDialect::TokensUsed(Endpoint, std::string_view body) const {

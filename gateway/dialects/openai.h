@@ -22,7 +22,8 @@ class OpenAiDialect : public Dialect {
                              std::string_view client_body) const override;
   std::optional<Failure> ClassifyReply(Endpoint endpoint,
                                        const UpstreamReply& reply) const override;
-  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint) const override;
+  std::unique_ptr<StreamReader> NewRelayedStream(Endpoint endpoint,
+                                                 UsageChunk usage_chunk) const override;
   int64_t TokensUsed(Endpoint endpoint, std::string_view body) const override;
 
   std::variant<TranslatedRequest, Failure> BuildConversation(
@@ -37,6 +38,8 @@ class OpenAiDialect : public Dialect {
   virtual std::string BuildPath(const ProviderEndpoint& provider, Endpoint endpoint,
                                 std::string_view model) const;
   virtual std::string BuildCredential(const ProviderEndpoint& provider) const;
+  // Whether it is known to take `stream_options`; servers that do not know it may refuse a request.
+  virtual bool IsKnownToCountStreams(const ProviderEndpoint& provider) const;
 };
 
 }  // namespace gateway

@@ -47,10 +47,6 @@ class Builder {
   }
 
  private:
-  std::string PathOf(size_t message) const {
-    return common::Concat(FieldName(conversation_.endpoint, Field::kMessages), "[", message, "]");
-  }
-
   void Drop(std::string name) {
     if (std::find(dropped_.begin(), dropped_.end(), name) == dropped_.end()) {
       dropped_.push_back(std::move(name));
@@ -62,34 +58,33 @@ class Builder {
     const Message& message = conversation_.messages[index];
     switch (message.role) {
       case Role::kSystem:
-        return AddPlain("system", index);
+        return AddPlain("system", message);
       case Role::kDeveloper:
-        return AddPlain("developer", index);
+        return AddPlain("developer", message);
       case Role::kUser:
-        return AddPlain("user", index);
+        return AddPlain("user", message);
       case Role::kAssistant:
-        return AddAssistant(index);
+        return AddAssistant(message);
       case Role::kTool:
         return AddToolResults(index);
     }
   }
 
-  void AddPlain(std::string_view role, size_t index) {
-    const Message& message = conversation_.messages[index];
-    Json json = {{"role", role}, {"content", RenderContent(message.parts, index)}};
+  void AddPlain(std::string_view role, const Message& message) {
+    Json json = {{"role", role}, {"content", RenderContent(message.parts)}};
     if (!message.name.empty()) json["name"] = message.name;
     messages_.push_back(std::move(json));
   }
 
-  Json RenderContent(const std::vector<Part>& parts, size_t index) {
+  Json RenderContent(const std::vector<Part>& parts) {
     if (parts.empty()) return "";
     if (parts.size() == 1 && parts[0].kind == Part::Kind::kText) return parts[0].text;
     Json items = Json::array();
-    for (const Part& part : parts) items.push_back(RenderPart(part, index));
+    for (const Part& part : parts) items.push_back(RenderPart(part));
     return items;
   }
 
-  Json RenderPart(const Part& part, size_t index) {
+  Json RenderPart(const Part& part) {
     switch (part.kind) {
       case Part::Kind::kText:
         return TextItem(part.text);
@@ -103,35 +98,34 @@ class Builder {
                  {{"data", part.data},
                   {"format", part.media_type.substr(part.media_type.find('/') + 1)}}}};
       case Part::Kind::kFile:
-        return RenderFile(part, index);
+        return RenderFile(part);
       default:
-        Refuse(index, "holds a kind of content that has no place there");
+        Refuse(part, "is a kind of content that has no place there");
         return nullptr;
     }
   }
 
-  static Json RenderImage(const Part& part) {
+  Json RenderImage(const Part& part) {
+    if (part.data.empty() && !IsWebUrl(part.url, {"https", "http"})) {
+      Refuse(part, "is an image by no http: or https: URL");
+    }
     Json image = {{"url", UrlOf(part)}};
     if (!part.detail.empty()) image["detail"] = part.detail;
     return {{"type", "image_url"}, {"image_url", std::move(image)}};
   }
 
-  Json RenderFile(const Part& part, size_t index) {
-    if (part.data.empty()) Refuse(index, "holds a file by URL; send its data");
+  Json RenderFile(const Part& part) {
+    if (part.data.empty()) Refuse(part, "is a file by URL instead of its data");
     const std::string name = part.name.empty() ? "file" : part.name;
     return {{"type", "file"}, {"file", {{"filename", name}, {"file_data", UrlOf(part)}}}};
   }
 
-  void Refuse(size_t index, std::string_view why) {
-    if (failure_) return;
-    const std::string path = PathOf(index);
-    failure_ = RefuseAt(path, common::Concat("'", path, "' ", why,
-                                             ", which the provider of this model cannot take."));
+  void Refuse(const Part& part, std::string_view why) {
+    if (!failure_) failure_ = RefusePlace(conversation_, part.path, why);
   }
 
   // OpenAI's API takes no reasoning back.
-  void AddAssistant(size_t index) {
-    const Message& message = conversation_.messages[index];
+  void AddAssistant(const Message& message) {
     std::vector<Part> content;
     Json calls = Json::array();
     for (const Part& part : message.parts) {
@@ -146,7 +140,7 @@ class Builder {
       }
     }
     Json json = {{"role", "assistant"}};
-    json["content"] = content.empty() ? Json(nullptr) : RenderContent(content, index);
+    json["content"] = content.empty() ? Json(nullptr) : RenderContent(content);
     if (content.empty() && calls.empty()) json["content"] = "";
     if (!calls.empty()) json["tool_calls"] = std::move(calls);
     if (!message.name.empty()) json["name"] = message.name;
@@ -163,16 +157,14 @@ class Builder {
         (part.kind == Part::Kind::kText ? texts : rest).push_back(part);
       }
       if (result.is_error) Drop("is_error");
-      messages_.push_back({{"role", "tool"},
-                           {"tool_call_id", result.id},
-                           {"content", RenderContent(texts, index)}});
+      messages_.push_back(
+          {{"role", "tool"}, {"tool_call_id", result.id}, {"content", RenderContent(texts)}});
     }
-    if (rest.empty()) return;
     const bool is_last = index + 1 == conversation_.messages.size() ||
                          conversation_.messages[index + 1].role != Role::kTool;
     pending_.insert(pending_.end(), rest.begin(), rest.end());
-    if (!is_last) return;
-    messages_.push_back({{"role", "user"}, {"content", RenderContent(pending_, index)}});
+    if (!is_last || pending_.empty()) return;
+    messages_.push_back({{"role", "user"}, {"content", RenderContent(pending_)}});
     pending_.clear();
   }
 
@@ -190,8 +182,10 @@ class Builder {
     }
   }
 
+  // OpenAI refuses a choice between no tools; "auto" and "none" say nothing then.
   void AddToolChoice() {
     using Kind = ToolChoice::Kind;
+    if (conversation_.tools.empty()) return;
     switch (conversation_.tool_choice.kind) {
       case Kind::kUnset:
         return;

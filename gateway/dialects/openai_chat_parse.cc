@@ -11,10 +11,11 @@ namespace {
 
 using Findings = RequestReader::Findings;
 
-Part TextPart(Part::Kind kind, std::string text) {
+Part TextPart(Part::Kind kind, std::string text, std::string path = {}) {
   Part part;
   part.kind = kind;
   part.text = std::move(text);
+  part.path = std::move(path);
   return part;
 }
 
@@ -81,6 +82,7 @@ Part ParsePart(const Json& item, const std::string& path, Findings& findings) {
   } else {
     reader.Fail("type", "is no known kind of content");
   }
+  part.path = path;
   reader.RefuseTheRest();
   return part;
 }
@@ -90,7 +92,9 @@ void ParseContent(RequestReader& reader, Findings& findings, std::vector<Part>& 
   if (content == nullptr) return;
   if (content->is_string()) {
     const auto& text = content->get_ref<const std::string&>();
-    if (!text.empty()) parts.push_back(TextPart(Part::Kind::kText, text));
+    if (!text.empty()) {
+      parts.push_back(TextPart(Part::Kind::kText, text, reader.PathOf("content")));
+    }
     return;
   }
   if (!content->is_array()) return reader.Fail("content", "must be a string or an array");
@@ -103,6 +107,7 @@ Part ParseToolCall(const Json& item, const std::string& path, Findings& findings
   RequestReader reader(item, path, findings);
   Part part;
   part.kind = Part::Kind::kToolCall;
+  part.path = path;
   part.id = reader.NeededText("id");
   const std::string type = reader.Text("type").value_or("function");
   if (type != "function") reader.Fail("type", "cannot be translated: only functions can");
@@ -124,11 +129,13 @@ void ParseAssistant(RequestReader& reader, Findings& findings, Message& message)
     const Json* text = reader.Any(name);
     if (text == nullptr || !text->is_string() || !message.parts.empty()) continue;
     if (text->get_ref<const std::string&>().empty()) continue;
-    message.parts.push_back(TextPart(Part::Kind::kReasoning, text->get<std::string>()));
+    message.parts.push_back(
+        TextPart(Part::Kind::kReasoning, text->get<std::string>(), reader.PathOf(name)));
   }
   ParseContent(reader, findings, message.parts);
   if (auto refusal = reader.Text("refusal"); refusal && !refusal->empty()) {
-    message.parts.push_back(TextPart(Part::Kind::kRefusal, *std::move(refusal)));
+    message.parts.push_back(
+        TextPart(Part::Kind::kRefusal, *std::move(refusal), reader.PathOf("refusal")));
   }
   if (const Json* calls = reader.Array("tool_calls")) {
     for (size_t i = 0; i < calls->size(); ++i) {
@@ -144,6 +151,7 @@ void ParseAssistant(RequestReader& reader, Findings& findings, Message& message)
 void ParseToolMessage(RequestReader& reader, Findings& findings, Message& message) {
   Part result;
   result.kind = Part::Kind::kToolResult;
+  result.path = message.path;
   result.id = reader.NeededText("tool_call_id");
   ParseContent(reader, findings, result.content);
   result.name = std::exchange(message.name, {});
@@ -162,6 +170,7 @@ std::optional<Role> RoleNamed(std::string_view name) {
 Message ParseMessage(const Json& item, const std::string& path, Findings& findings) {
   RequestReader reader(item, path, findings);
   Message message;
+  message.path = path;
   const std::optional<Role> role = RoleNamed(reader.NeededText("role"));
   if (!role) {
     reader.Fail("role", "must be one of system, developer, user, assistant, tool");
@@ -169,6 +178,9 @@ Message ParseMessage(const Json& item, const std::string& path, Findings& findin
   }
   message.role = *role;
   message.name = reader.Text("name").value_or("");
+  if (*role != Role::kAssistant && reader.Any("content") == nullptr) {
+    reader.Fail("content", "is missing");
+  }
   if (*role == Role::kAssistant) {
     ParseAssistant(reader, findings, message);
   } else if (*role == Role::kTool) {

@@ -7,6 +7,8 @@
 // Only `[DONE]` completes a stream. One that ends after a finish reason without it is interrupted
 // all the same: a relay that died looks just like that, and its usage or its error are missing. The
 // client has the finish reason and can tell that the text is whole.
+//
+// The chunk with the usage, whose `choices` are empty, is left out where only we have asked for it.
 #pragma once
 
 #include <cstdint>
@@ -18,16 +20,22 @@ namespace gateway {
 
 class OpenAiChatJudge final : public EventJudge {
  public:
+  explicit OpenAiChatJudge(UsageChunk usage_chunk) : usage_chunk_(usage_chunk) {}
+
   EventMeaning Judge(const SseEvent& event, Care care) override;
   int64_t tokens_used() const override { return tokens_used_; }
 
  private:
+  EventMeaning JudgeChunk(const SseEvent& event, Care care) const;
+
+  UsageChunk usage_chunk_;
   int64_t tokens_used_ = 0;
 };
 
 class OpenAiChatRelay final : public RelayedStream {
  public:
-  OpenAiChatRelay() : RelayedStream(std::make_unique<OpenAiChatJudge>()) {}
+  explicit OpenAiChatRelay(UsageChunk usage_chunk)
+      : RelayedStream(std::make_unique<OpenAiChatJudge>(usage_chunk)) {}
 };
 
 // Whether `data` of an event is the end marker of chat and text completions.

@@ -44,7 +44,7 @@ class ChatStreamRenderer final : public StreamRenderer {
       case Delta::Kind::kSignature:
         return RenderToolCall(delta, out);
       case Delta::Kind::kLogprobs:
-        return RenderChunk(delta.choice, "", delta.logprobs.dump(), "null", out);
+        return RenderChunk(delta.choice, "", RenderJson(delta.logprobs), "null", out);
       case Delta::Kind::kUsage:
         usage_ = delta.usage;
         return;

@@ -46,7 +46,11 @@ bool HasForeignOutput(const Json& message) {
     const Json& value = MemberOf(message, name);
     if (value.is_structured() && !value.empty()) return true;
   }
-  return false;
+  const Json& content = MemberOf(message, "content");
+  return content.is_array() && std::any_of(content.begin(), content.end(), [](const Json& item) {
+           const std::string type = TextAt(item, "type");
+           return type != "text" && type != "thinking" && type != "reference";
+         });
 }
 
 Failure ForeignOutput(int status) {

@@ -19,7 +19,8 @@ int64_t CountAt(const Json& json, const char* name);
 
 // The texts and the reasoning in a message's `content`, which is a text or, with Mistral, an array.
 std::vector<Part> ContentOf(const Json& message);
-// Output that no neutral part holds: images, audio, a function call of before tools were.
+// Output that no neutral part holds: images, audio, a function call of before tools were, items of
+// `content` that are neither text nor reasoning. References to sources are decoration.
 bool HasForeignOutput(const Json& message);
 // The failure that it is: better than an answer without it.
 Failure ForeignOutput(int status);

@@ -24,7 +24,10 @@ void ParsePrompt(RequestReader& reader, Conversation& conversation) {
   }
   Part part;
   part.text = text.get<std::string>();
-  conversation.messages.push_back({.role = Role::kUser, .parts = {std::move(part)}, .name = {}});
+  part.path = "prompt";
+  Message& message = conversation.messages.emplace_back();
+  message.path = "prompt";
+  message.parts.push_back(std::move(part));
 }
 
 std::string TextOf(const Choice& choice) {

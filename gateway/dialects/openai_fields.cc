@@ -1,8 +1,10 @@
 #include "gateway/dialects/openai_fields.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/concat.h"
+#include "gateway/core/ascii.h"
 
 namespace gateway {
 namespace {
@@ -71,8 +73,26 @@ void SetUrlOrData(std::string text, Part& part) {
     part.url = std::move(text);
     return;
   }
-  part.media_type = text.substr(kData.size(), mark - kData.size());
+  part.media_type =
+      NormalMediaType(std::string_view(text).substr(kData.size(), mark - kData.size()));
   part.data = text.substr(mark + kBase64.size());
+}
+
+bool IsWebUrl(std::string_view url, std::initializer_list<std::string_view> schemes) {
+  const size_t colon = url.find("://");
+  if (colon == std::string_view::npos) return false;
+  const std::string scheme = Lower(url.substr(0, colon));
+  if (std::find(schemes.begin(), schemes.end(), scheme) == schemes.end()) return false;
+  const std::string_view rest = url.substr(colon + 3);
+  const bool has_host = rest.find_first_of("/?#") != 0 && !rest.empty();
+  return has_host && std::all_of(rest.begin(), rest.end(), [](char c) {
+           return static_cast<unsigned char>(c) > ' ' && c != '\x7f';
+         });
+}
+
+std::string NormalMediaType(std::string_view type) {
+  const std::string name = Lower(Trim(type.substr(0, type.find(';'))));
+  return name == "image/jpg" || name == "image/pjpeg" ? "image/jpeg" : name;
 }
 
 std::string UrlOf(const Part& part) {

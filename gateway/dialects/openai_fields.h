@@ -1,6 +1,7 @@
 // Fields that OpenAI's APIs (chat completions, completions, responses) have in common. Pure.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,10 @@ void ParseJsonSchemaFormat(RequestReader& reader, OutputFormat& format);
 
 // "data:image/png;base64,..." becomes media type and data, anything else the part's URL.
 void SetUrlOrData(std::string text, Part& part);
+// Whether `url` has one of `schemes` and a host, and nothing that no URL has.
+bool IsWebUrl(std::string_view url, std::initializer_list<std::string_view> schemes);
+// "image/jpg; charset=x" as "image/jpeg": in lower case, without parameters, by its real name.
+std::string NormalMediaType(std::string_view type);
 // The other way round: the URL, or a data URL.
 std::string UrlOf(const Part& part);
 

@@ -82,12 +82,14 @@ void ParseContent(RequestReader& item, std::string_view name, std::vector<Part>&
   if (content == nullptr) return item.Fail(name, "is missing");
   if (content->is_string()) {
     parts.push_back(MakePart(Part::Kind::kText, content->get<std::string>()));
+    parts.back().path = item.PathOf(name);
     return;
   }
   if (!content->is_array()) return item.Fail(name, "must be a string or an array");
   for (size_t i = 0; i < content->size() && !item.has_failed(); ++i) {
     RequestReader reader((*content)[i], item.PathOf(name, i), item.findings());
     parts.push_back(ParseContentPart(reader));
+    parts.back().path = reader.PathOf("");
     reader.RefuseTheRest();
   }
 }
@@ -100,21 +102,27 @@ std::optional<Role> RoleNamed(std::string_view name) {
   return std::nullopt;
 }
 
-// The message under way when it is of `role`, else a new one.
-Message& TurnOf(Role role, std::vector<Message>& messages) {
+// The message under way when it is of `role`, else a new one that begins at `path`.
+Message& TurnOf(Role role, std::string path, std::vector<Message>& messages) {
   const bool joins = role == Role::kAssistant || role == Role::kTool;
   if (messages.empty() || messages.back().role != role || !joins) {
     messages.emplace_back();
     messages.back().role = role;
+    messages.back().path = std::move(path);
   }
   return messages.back();
+}
+
+void AddToTurn(Role role, Part part, std::string path, std::vector<Message>& messages) {
+  part.path = std::move(path);
+  TurnOf(role, part.path, messages).parts.push_back(std::move(part));
 }
 
 void ParseMessage(RequestReader& item, std::vector<Message>& messages) {
   const std::optional<Role> role = RoleNamed(item.NeededText("role"));
   if (!role) return item.Fail("role", "must be one of user, assistant, system, developer");
   item.Drop("phase");
-  ParseContent(item, "content", TurnOf(*role, messages).parts);
+  ParseContent(item, "content", TurnOf(*role, item.PathOf(""), messages).parts);
 }
 
 void ParseCall(RequestReader& item, std::vector<Message>& messages) {
@@ -124,7 +132,7 @@ void ParseCall(RequestReader& item, std::vector<Message>& messages) {
   if (const Json* more = item.Object("extra_content")) {
     part.signature = ReadThoughtSignature({{"extra_content", *more}});
   }
-  TurnOf(Role::kAssistant, messages).parts.push_back(std::move(part));
+  AddToTurn(Role::kAssistant, std::move(part), item.PathOf(""), messages);
 }
 
 void ParseCallOutput(RequestReader& item, std::vector<Message>& messages) {
@@ -132,7 +140,7 @@ void ParseCallOutput(RequestReader& item, std::vector<Message>& messages) {
   part.id = item.NeededText("call_id");
   part.name = item.Text("name").value_or("");
   ParseContent(item, "output", part.content);
-  TurnOf(Role::kTool, messages).parts.push_back(std::move(part));
+  AddToTurn(Role::kTool, std::move(part), item.PathOf(""), messages);
 }
 
 // The texts of `name`, an array of parts of `type`, one under the other.
@@ -160,7 +168,7 @@ void ParseReasoning(RequestReader& item, std::vector<Message>& messages) {
     part.is_redacted = true;
   }
   if (part.text.empty() && part.signature.empty()) return;
-  TurnOf(Role::kAssistant, messages).parts.push_back(std::move(part));
+  AddToTurn(Role::kAssistant, std::move(part), item.PathOf(""), messages);
 }
 
 void ParseItem(RequestReader& item, std::vector<Message>& messages) {
@@ -192,8 +200,8 @@ void ParseResponsesInput(RequestReader& request, std::vector<Message>& messages)
   const Json* input = request.Any("input");
   if (input == nullptr) return request.Fail("input", "is missing");
   if (input->is_string()) {
-    Message& message = TurnOf(Role::kUser, messages);
-    message.parts.push_back(MakePart(Part::Kind::kText, input->get<std::string>()));
+    AddToTurn(Role::kUser, MakePart(Part::Kind::kText, input->get<std::string>()), "input",
+              messages);
     return;
   }
   if (!input->is_array()) return request.Fail("input", "must be a string or an array");

@@ -30,8 +30,37 @@ void ParseInstructions(RequestReader& reader, Conversation& conversation) {
   if (text.empty()) return;
   Message message;
   message.role = Role::kSystem;
+  message.path = "instructions";
   message.parts.emplace_back().text = text;
+  message.parts.back().path = "instructions";
   conversation.messages.push_back(std::move(message));
+}
+
+// Whether each object takes its own properties and needs them all, as strict tools must
+// (platform.openai.com/docs/guides/function-calling#strict-mode).
+bool IsStrictSchema(const Json& schema) {
+  if (schema.is_array()) return std::all_of(schema.begin(), schema.end(), IsStrictSchema);
+  if (!schema.is_object()) return true;
+  const Json& properties = MemberOf(schema, "properties");
+  if (properties.is_object() || MemberOf(schema, "type") == "object") {
+    if (MemberOf(schema, "additionalProperties") != false) return false;
+    const Json& required = MemberOf(schema, "required");
+    if (properties.size() != (required.is_array() ? required.size() : 0)) return false;
+  }
+  return std::all_of(properties.begin(), properties.end(), IsStrictSchema) &&
+         IsStrictSchema(MemberOf(schema, "items")) && IsStrictSchema(MemberOf(schema, "anyOf")) &&
+         (!MemberOf(schema, "$defs").is_object() ||
+          std::all_of(schema["$defs"].begin(), schema["$defs"].end(), IsStrictSchema));
+}
+
+// Functions are strict here unless the caller says otherwise. OpenAI then rewrites a schema that
+// does not allow it; elsewhere such a function is not strict, and the caller is told.
+std::optional<bool> ReadStrict(RequestReader& tool, const Json& parameters) {
+  if (const auto said = tool.Flag("strict")) return said;
+  if (parameters.is_null()) return std::nullopt;
+  if (IsStrictSchema(parameters)) return true;
+  tool.NoteDropped("strict");
+  return std::nullopt;
 }
 
 // Functions stand flat in a tool, other than in chat completions.
@@ -49,7 +78,7 @@ void ParseTools(RequestReader& reader, Conversation& conversation) {
     tool.name = item.NeededText("name");
     tool.description = item.Text("description").value_or("");
     if (const Json* parameters = item.Object("parameters")) tool.parameters = *parameters;
-    tool.strict = item.Flag("strict");
+    tool.strict = ReadStrict(item, tool.parameters);
     item.RefuseTheRest();
   }
 }

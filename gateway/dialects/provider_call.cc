@@ -25,7 +25,8 @@ class RelayedCall final : public ProviderCall {
   }
 
   std::unique_ptr<StreamReader> NewStreamReader() override {
-    return dialect_.NewRelayedStream(endpoint_);
+    const UsageChunk chunk = request_.asks_for_usage ? UsageChunk::kTakenOut : UsageChunk::kPassed;
+    return dialect_.NewRelayedStream(endpoint_, chunk);
   }
 
  private:
@@ -95,7 +96,7 @@ class EmbeddingsCall final : public ProviderCall {
 
   // Embeddings are never streamed; a provider that does so has sent something else.
   std::unique_ptr<StreamReader> NewStreamReader() override {
-    return dialect_.NewRelayedStream(Endpoint::kEmbeddings);
+    return dialect_.NewRelayedStream(Endpoint::kEmbeddings, UsageChunk::kPassed);
   }
 
   void FitWords(Failure& failure) const override {
@@ -130,6 +131,7 @@ const std::variant<Conversation, Failure>& ClientAsk::conversation() {
     conversation->endpoint = endpoint_;
     conversation->is_stream = scan_.is_stream;
     conversation->model = scan_.model;
+    if (auto failure = FindContradiction(*conversation)) conversation_ = *std::move(failure);
   }
   return *conversation_;
 }

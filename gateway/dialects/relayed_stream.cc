@@ -10,6 +10,9 @@ bool RelayedStream::TakeData(const SseEvent& event, StreamStep& step) {
       break;
     case EventMeaning::kSilent:
       break;
+    case EventMeaning::kOurs:
+      CountEvent();
+      return true;
     case EventMeaning::kLast:
       Commit();
       return Complete(event.raw, step);

@@ -13,6 +13,7 @@ enum class EventMeaning : uint8_t {
   kSilent,  // belongs to the dialect and carries none of it
   kEnd,     // the dialect's end marker
   kLast,    // output and the end marker in one
+  kOurs,    // silent, and the answer to a question of ours: not for the client
   kNoEvent  // an error, no JSON, or JSON of another shape
 };
 

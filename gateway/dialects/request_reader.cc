@@ -111,7 +111,10 @@ const Json* RequestReader::NeededArray(std::string_view name) {
 
 void RequestReader::Drop(std::string_view name) {
   const Json* value = Any(name);
-  if (value == nullptr || SaysNothing(*value)) return;
+  if (value != nullptr && !SaysNothing(*value)) NoteDropped(name);
+}
+
+void RequestReader::NoteDropped(std::string_view name) {
   std::string path = WithoutIndexes(PathOf(name));
   auto& dropped = findings_.dropped;
   if (std::find(dropped.begin(), dropped.end(), path) == dropped.end()) {

@@ -41,7 +41,9 @@ class RequestReader {
   // The member has no meaning for any other provider and leaving it out changes nothing that the
   // client can see: reported as dropped when present and not empty.
   void Drop(std::string_view name);
-  // As above, but not worth mentioning: it says what is the case anyway.
+  // Reported as dropped although it is not there: what its absence means has been left out.
+  void NoteDropped(std::string_view name);
+  // As Drop, but not worth mentioning: it says what is the case anyway.
   void Ignore(std::string_view name) { Any(name); }
   // The member cannot be translated: a failure when present and neither null, false nor empty.
   void Refuse(std::string_view name, std::string_view why);

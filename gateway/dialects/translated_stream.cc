@@ -34,13 +34,16 @@ bool TranslatedStream::RenderDeltas(StreamStep& step) {
     if (delta.kind == Delta::Kind::kUsage) tokens_used_ = delta.usage.Total();
     renderer_->Render(delta, rendered_);
   }
-  return rendered_.empty() || PassOrHold(rendered_, step);
+  if (!rendered_.empty() && !PassOrHold(rendered_, step)) return false;
+  step.failure = renderer_->failure();
+  return !step.failure;
 }
 
 bool TranslatedStream::CompleteWithEnd(StreamStep& step) {
   rendered_.clear();
   if (is_committed()) renderer_->RenderEnd(rendered_);
-  return Complete(rendered_, step);
+  step.failure = renderer_->failure();
+  return !step.failure && Complete(rendered_, step);
 }
 
 }  // namespace gateway

@@ -25,7 +25,7 @@ class TranslatedStream final : public EventStream {
   bool TakeData(const SseEvent& event, StreamStep& step) override;
   bool TakeComment(const SseEvent&, StreamStep&) override { return true; }
   bool TakeEnd(StreamStep& step) override;
-  // Renders `deltas_`; false when that is too much to hold back.
+  // Renders `deltas_`; false when that is too much to hold back or cannot be told to the client.
   bool RenderDeltas(StreamStep& step);
   bool CompleteWithEnd(StreamStep& step);
 

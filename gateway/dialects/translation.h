@@ -25,6 +25,8 @@ class StreamRenderer {
   // Appends what ends a complete stream, the dialect's marker of success included. Called once,
   // after kFinish of every choice.
   virtual void RenderEnd(std::string& out) = 0;
+  // Set when what has come cannot be told in this dialect; nothing may be rendered after it.
+  virtual std::optional<Failure> failure() const { return std::nullopt; }
   // Of a Responses stream: the number of the next event, and the id of the response.
   virtual int64_t sequence_number() const { return 0; }
   virtual std::string response_id() const { return {}; }

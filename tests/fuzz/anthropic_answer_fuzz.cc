@@ -14,13 +14,14 @@
 
 namespace {
 
-using candor_test::ReadStream;
+using candor_test::ReadSoundStream;
 using candor_test::Require;
 using Result = candor_test::StreamResult;
 
 Result Relayed(const std::vector<std::string_view>& pieces) {
-  const auto stream = gateway::AnthropicDialect().NewRelayedStream(gateway::Endpoint::kMessages);
-  return ReadStream(*stream, pieces);
+  const auto stream = gateway::AnthropicDialect().NewRelayedStream(gateway::Endpoint::kMessages,
+                                                                   gateway::UsageChunk::kPassed);
+  return ReadSoundStream(*stream, pieces);
 }
 
 Result Translated(const gateway::ClientDialect& client,
@@ -28,7 +29,7 @@ Result Translated(const gateway::ClientDialect& client,
   const gateway::Conversation conversation;
   gateway::TranslatedStream stream(std::make_unique<gateway::AnthropicDeltaParser>(),
                                    client.NewStreamRenderer({conversation, "1", 1}));
-  return ReadStream(stream, pieces);
+  return ReadSoundStream(stream, pieces);
 }
 
 void CheckWhole(std::string_view body) {

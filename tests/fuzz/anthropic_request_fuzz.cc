@@ -20,6 +20,10 @@ std::string Built(const std::string& body, std::string_view model) {
     return {};
   }
   const auto& conversation = std::get<gateway::Conversation>(parsed);
+  if (const auto failure = gateway::FindContradiction(conversation)) {
+    Require(failure->kind == gateway::FailureKind::kBadRequest && !failure->param.empty());
+    return {};
+  }
   gateway::BuildOpenAiChat("m", conversation, gateway::MaxTokensName::kMaxTokens);
   const auto built = gateway::BuildAnthropicMessages(model, conversation);
   const auto* messages = std::get_if<gateway::AnthropicBody>(&built);

@@ -19,7 +19,7 @@ candor_test::StreamResult Read(const std::vector<std::string_view>& pieces) {
   gateway::TranslatedStream reader(
       gateway::FindDialect("gemini")->NewDeltaParser(),
       client->NewStreamRenderer({.conversation = conversation, .id = "id", .now_seconds = 1}));
-  return candor_test::ReadStream(reader, pieces);
+  return candor_test::ReadSoundStream(reader, pieces);
 }
 
 bool IsAnswer(std::string_view body) {

@@ -20,7 +20,7 @@ candor_test::StreamResult Read(const std::vector<std::string_view>& pieces) {
   gateway::TranslatedStream stream(
       std::make_unique<gateway::OpenAiChatDeltaParser>(),
       gateway::OpenAiChatClient().NewStreamRenderer({conversation, "1", 1}));
-  return candor_test::ReadStream(stream, pieces);
+  return candor_test::ReadSoundStream(stream, pieces);
 }
 
 void CheckWhole(std::string_view body) {

@@ -12,8 +12,8 @@ namespace {
 using candor_test::Require;
 
 candor_test::StreamResult Read(const std::vector<std::string_view>& pieces) {
-  gateway::OpenAiChatRelay reader;
-  return candor_test::ReadStream(reader, pieces);
+  gateway::OpenAiChatRelay reader(gateway::UsageChunk::kPassed);
+  return candor_test::ReadSoundStream(reader, pieces);
 }
 
 }  // namespace

@@ -15,8 +15,9 @@ using candor_test::Require;
 constexpr auto kEndpoint = gateway::Endpoint::kResponses;
 
 candor_test::StreamResult Read(const std::vector<std::string_view>& pieces) {
-  const auto reader = gateway::FindDialect("openai")->NewRelayedStream(kEndpoint);
-  return candor_test::ReadStream(*reader, pieces);
+  const auto reader =
+      gateway::FindDialect("openai")->NewRelayedStream(kEndpoint, gateway::UsageChunk::kPassed);
+  return candor_test::ReadSoundStream(*reader, pieces);
 }
 
 // Which of two members of one name counts is for nobody to say.

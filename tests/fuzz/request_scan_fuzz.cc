@@ -1,4 +1,5 @@
-// In an accepted request the model can be replaced in place, and nothing else changes by it.
+// In an accepted request the model can be replaced in place, and nothing else changes by it; with
+// what makes a stream tell its tokens it is a request that asks for just that.
 #include <string>
 #include <variant>
 
@@ -26,5 +27,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Require(scan_again != nullptr && scan_again->model == "another");
   Require(scan_again->is_stream == scan->is_stream);
   Require(scan_again->model_value_begin == scan->model_value_begin);
+  if (!scan->usage_edit) return 0;
+  const gateway::BodyEdit& edit = *scan->usage_edit;
+  Require(edit.begin <= edit.end && edit.end <= body.size());
+  std::string asking = body;
+  asking.replace(edit.begin, edit.end - edit.begin, edit.text);
+  const auto asked = gateway::ScanRequest(endpoint, asking);
+  const auto* scan_asked = std::get_if<gateway::RequestScan>(&asked);
+  Require(scan_asked != nullptr && !scan_asked->usage_edit && scan_asked->model == scan->model);
   return 0;
 }

@@ -52,6 +52,48 @@ TEST(ScanRequestTest, FindsModelAndStream) {
   }
 }
 
+std::string WithUsage(const std::string& body, const RequestScan& scan) {
+  const BodyEdit& edit = *scan.usage_edit;
+  return body.substr(0, edit.begin) + std::string(edit.text) + body.substr(edit.end);
+}
+
+TEST(ScanRequestTest, SaysHowToMakeAStreamTellItsTokens) {
+  struct Case {
+    const char* options;
+    const char* want;  // nullptr: the request is left as it is
+  };
+  const Case cases[] = {
+      {R"("n":1)", R"("n":1)"},
+      {R"("stream_options":null)", R"("stream_options":{"include_usage":true})"},
+      {R"("stream_options" : {})", R"("stream_options" : {"include_usage":true})"},
+      {R"("stream_options":{ "a":{"include_usage":1},"b":[2]})",
+       R"("stream_options":{"include_usage":true, "a":{"include_usage":1},"b":[2]})"},
+      {R"("stream_options":{"a":1,"include_usage": false })",
+       R"("stream_options":{"a":1,"include_usage": true })"},
+      {R"("stream_options":{"include_usage":null,"a":{}})",
+       R"("stream_options":{"include_usage":true,"a":{}})"},
+      {R"("stream_options":{"include_usage":true})", nullptr},
+      {R"("stream_options":{"include_usage":"yes"})", nullptr},
+      {R"("stream_options":{"include_usage":{}})", nullptr},
+      {R"("stream_options":7)", nullptr},
+      {R"("data_sources":[])", nullptr},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.options);
+    const std::string rest = R"(,"model":"m","messages":[{"include_usage":true}]})";
+    const std::string body = std::string(" {") + c.options + rest;
+    const auto result = ScanRequest(Endpoint::kChatCompletions, body);
+    const auto& scan = std::get<RequestScan>(result);
+    ASSERT_EQ(scan.usage_edit.has_value(), c.want != nullptr);
+    if (c.want == nullptr) continue;
+    const bool was_there = std::string_view(c.options).starts_with("\"stream");
+    const std::string added = was_there ? "" : R"("stream_options":{"include_usage":true},)";
+    EXPECT_EQ(WithUsage(body, scan), " {" + added + c.want + rest);
+  }
+  const auto response = ScanRequest(Endpoint::kResponses, R"({"model":"m","input":"x"})");
+  EXPECT_FALSE(std::get<RequestScan>(response).usage_edit.has_value());
+}
+
 struct RefusedCase {
   const char* name;
   Endpoint endpoint;

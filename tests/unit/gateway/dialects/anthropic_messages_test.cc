@@ -10,11 +10,13 @@
 
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/translated_stream.h"
+#include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
 namespace gateway {
 namespace {
 
+using candor_test::StreamResult;
 using Value = nlohmann::json;  // without order, for comparisons
 
 constexpr int kRounds = 300;
@@ -102,7 +104,7 @@ class Generator {
   std::string Text() {
     static const std::vector<std::string> kTexts = {
         "hello",   "two\nlines", "\"quoted\" \\ back", "\u00fcml\u00e4ut \u65e5\u672c",
-        "data: x", " "};
+        "data: x", " padded "};
     return kTexts[random_() % kTexts.size()];
   }
 
@@ -342,31 +344,11 @@ Value Accumulated(std::string_view stream) {
   return message;
 }
 
-struct StreamResult {
-  std::string client_bytes;
-  bool is_complete = false;
-  std::optional<FailureKind> failure;
-  int64_t tokens = 0;
-  bool operator==(const StreamResult&) const = default;
-};
-
 StreamResult Translated(const std::vector<std::string_view>& pieces) {
   const Conversation conversation;
   TranslatedStream stream(std::make_unique<AnthropicDeltaParser>(),
                           OpenAiChatClient().NewStreamRenderer(ContextOf(conversation)));
-  StreamResult result;
-  const auto add = [&](const StreamStep& step) {
-    EXPECT_TRUE(step.client_bytes.empty() || step.is_committed);
-    result.client_bytes += step.client_bytes;
-    result.is_complete |= step.is_complete;
-    if (step.failure) result.failure = step.failure->kind;
-  };
-  for (const std::string_view piece : pieces) {
-    if (!result.is_complete && !result.failure) add(stream.Feed(piece));
-  }
-  if (!result.is_complete && !result.failure) add(stream.Finish());
-  result.tokens = stream.TokensUsed();
-  return result;
+  return candor_test::ReadStream(stream, pieces);
 }
 
 TEST(AnthropicMessagesTest, RequestsComeBackUnchanged) {
@@ -449,7 +431,7 @@ TEST(AnthropicMessagesTest, AnErrorAtAnyPlaceOfAStreamIsThatError) {
     for (size_t at = 0; at < stream.rfind("event: message_stop");
          at = stream.find("\n\n", at) + 2) {
       const StreamResult result = Translated({stream.substr(0, at) + error + stream.substr(at)});
-      ASSERT_EQ(result.failure, FailureKind::kOverloaded) << at;
+      ASSERT_EQ(result.kind(), FailureKind::kOverloaded) << at;
       ASSERT_EQ(result.client_bytes.find("[DONE]"), std::string::npos) << at;
     }
   }
@@ -466,8 +448,8 @@ TEST(AnthropicMessagesTest, AStreamWithoutAnyOutputIsNoAnswer) {
                "\"stop_reason\":\"") +
            reason + "\"},\"usage\":{\"output_tokens\":" + std::to_string(tokens) + "}}\n\n";
   };
-  EXPECT_EQ(Translated({start + end}).failure, FailureKind::kUpstreamMalformed);
-  EXPECT_EQ(Translated({start + stop("end_turn", 0) + end}).failure,
+  EXPECT_EQ(Translated({start + end}).kind(), FailureKind::kUpstreamMalformed);
+  EXPECT_EQ(Translated({start + stop("end_turn", 0) + end}).kind(),
             FailureKind::kUpstreamMalformed);
   EXPECT_TRUE(Translated({start + stop("end_turn", 2) + end}).is_complete);
   EXPECT_TRUE(Translated({start + stop("max_tokens", 0) + end}).is_complete);
@@ -494,6 +476,126 @@ TEST(AnthropicMessagesTest, ACallWhoseArgumentsAreCompleteEndsWithTheNextOne) {
   renderer->Render(CallDelta(0, "a", "{}"), out);
   renderer->Render(CallDelta(1, "b"), out);
   EXPECT_NE(out.find("content_block_stop"), std::string::npos) << out;
+}
+
+Delta FinishDelta(FinishReason finish) {
+  Delta delta = MakeDelta(Delta::Kind::kFinish, 0);
+  delta.finish = finish;
+  return delta;
+}
+
+TEST(AnthropicMessagesTest, HalfOfACallNeverLooksLikeAllOfIt) {
+  using enum Delta::Kind;
+  const std::string large(2 * 1024 * 1024, 'x');
+  std::vector<Delta> many = {CallDelta(0, "a", "{")};
+  for (int part = 1; part < 200; ++part) many.push_back(CallDelta(part, "b", "{}"));
+  struct Case {
+    const char* name;
+    std::vector<Delta> deltas;
+  };
+  const Case cases[] = {
+      {"more than a megabyte waits behind an open call",
+       {CallDelta(0, "a", R"({"of":)"), CallDelta(1, "b", R"({"of":")"),
+        MakeDelta(kToolArguments, 1, large), MakeDelta(kToolArguments, 0, R"("a"})"),
+        MakeDelta(kToolArguments, 1, R"("})"), FinishDelta(FinishReason::kToolCalls)}},
+      {"too many calls wait behind an open one", many},
+      {"the first of two calls is never complete",
+       {CallDelta(0, "a", R"({"of":)"), CallDelta(1, "b", "{}"),
+        FinishDelta(FinishReason::kToolCalls)}},
+      {"the last of two calls is never complete",
+       {CallDelta(0, "a", "{}"), CallDelta(1, "b", R"({"of":)"), FinishDelta(FinishReason::kStop)}},
+      {"the only call is never complete", {CallDelta(0, "a", R"({"of":"})")}},
+      {"the first of two calls was cut off, which only the last can be",
+       {CallDelta(0, "a", R"({"of":)"), CallDelta(1, "b", R"({"of":)"),
+        FinishDelta(FinishReason::kLength)}},
+      {"a call goes on after its end",
+       {CallDelta(0, "a", "{}"), CallDelta(1, "b", "{}"), MakeDelta(kToolArguments, 0, "{}")}},
+      {"more than a megabyte that is no object",
+       {CallDelta(0, "a", "["), MakeDelta(kToolArguments, 0, large)}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    const Conversation conversation;
+    const auto renderer = AnthropicMessagesClient().NewStreamRenderer(ContextOf(conversation));
+    std::string out;
+    for (const Delta& delta : c.deltas) renderer->Render(delta, out);
+    renderer->RenderEnd(out);
+    ASSERT_TRUE(renderer->failure());
+    EXPECT_EQ(renderer->failure()->kind, FailureKind::kUpstreamMalformed);
+    EXPECT_EQ(out.find("message_stop"), std::string::npos);
+    EXPECT_EQ(out.find("message_delta"), std::string::npos);
+  }
+}
+
+// The whole way from OpenAI's stream to a client of Anthropic's API.
+TEST(AnthropicMessagesTest, AStreamWithHalfACallFailsInTheStream) {
+  const auto chunk = [](std::string_view delta, std::string_view finish) {
+    return std::string("data: {\"choices\":[{\"index\":0,\"delta\":") + std::string(delta) +
+           ",\"finish_reason\":" + std::string(finish) + "}]}\n\n";
+  };
+  const std::string stream =
+      chunk(R"({"content":"hm"})", "null") +
+      chunk(R"({"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}},)"
+            R"({"index":1,"id":"b","function":{"name":"f","arguments":"{}"}}]})",
+            "null") +
+      chunk("{}", R"("tool_calls")") + "data: [DONE]\n\n";
+  const Conversation conversation;
+  TranslatedStream reader(std::make_unique<OpenAiChatDeltaParser>(),
+                          AnthropicMessagesClient().NewStreamRenderer(ContextOf(conversation)));
+  const StreamResult result = candor_test::ReadStream(reader, {stream});
+  EXPECT_TRUE(result.is_committed && !result.is_complete && result.is_sound);
+  EXPECT_EQ(result.kind(), FailureKind::kUpstreamMalformed);
+  EXPECT_EQ(result.client_bytes.find("message_stop"), std::string::npos) << result.client_bytes;
+}
+
+TEST(AnthropicMessagesTest, ACallThatTheLimitCutsOffEndsAsAtAnthropic) {
+  const Value message = Accumulated(
+      Rendered({CallDelta(0, "a", "{}"), CallDelta(1, "b"), FinishDelta(FinishReason::kLength)}));
+  EXPECT_EQ(message["stop_reason"], "max_tokens");
+  EXPECT_EQ(message["content"].size(), 2U);
+  const std::string stream =
+      Rendered({CallDelta(0, "a", R"({"of":)"), FinishDelta(FinishReason::kLength)});
+  EXPECT_NE(stream.find(R"("partial_json":"{\"of\":")"), std::string::npos) << stream;
+  EXPECT_NE(stream.find("message_stop"), std::string::npos) << stream;
+}
+
+TEST(AnthropicMessagesTest, ArgumentsThatAreNoObjectAreAMemberOfOneInAStreamToo) {
+  using enum Delta::Kind;
+  const Value message = Accumulated(
+      Rendered({CallDelta(0, "a", " [1,"), CallDelta(1, "b", "{}"),
+                MakeDelta(kToolArguments, 0, "2]"), FinishDelta(FinishReason::kToolCalls)}));
+  EXPECT_EQ(message["content"][0]["input"], Value({{"arguments", " [1,2]"}}));
+  EXPECT_EQ(message["content"][1]["input"], Value::object());
+}
+
+TEST(AnthropicMessagesTest, AWholeAnswerLeavesOutACallThatTheLimitCutOff) {
+  struct Case {
+    const char* name;
+    FinishReason finish;
+    const char* arguments;
+    size_t blocks;
+  };
+  const Case cases[] = {
+      {"cut off", FinishReason::kLength, R"({"of":)", 1},
+      {"cut off before it began", FinishReason::kLength, "", 1},
+      {"whole", FinishReason::kLength, R"({"of":1})", 2},
+      {"filtered", FinishReason::kContentFilter, R"({"of":)", 1},
+      {"no arguments", FinishReason::kToolCalls, "", 2},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    Answer answer;
+    Choice& choice = answer.choices.emplace_back();
+    choice.finish = c.finish;
+    choice.parts.resize(2);
+    choice.parts[0].text = "hm";
+    choice.parts[1].kind = Part::Kind::kToolCall;
+    choice.parts[1].text = c.arguments;
+    const Conversation conversation;
+    const Value message =
+        Value::parse(AnthropicMessagesClient().RenderAnswer(answer, ContextOf(conversation)));
+    EXPECT_EQ(message["content"].size(), c.blocks) << message;
+  }
 }
 
 TEST(AnthropicMessagesTest, ASignatureOfACallStandsInItsStart) {
@@ -531,6 +633,54 @@ TEST(AnthropicMessagesTest, OddAnswersOfOtherProvidersBecomeMessages) {
   EXPECT_EQ(message["stop_reason"], "tool_use");
   EXPECT_EQ(message["usage"]["input_tokens"], 0);
   EXPECT_EQ(message["content"][0]["input"], Value({{"arguments", R"({"cut of)"}}));
+}
+
+TEST(AnthropicMessagesTest, BlocksThatNoClientCanBeGivenFailTheAnswer) {
+  const Value answer = {{"type", "message"},
+                        {"role", "assistant"},
+                        {"content",
+                         {{{"type", "text"}, {"text", "hm"}, {"citations", {{{"type", "x"}}}}},
+                          {{"type", "server_tool_use"}, {"id", "a"}, {"name", "web_search"}}}},
+                        {"stop_reason", "end_turn"},
+                        {"usage", {{"input_tokens", 1}, {"output_tokens", 1}}}};
+  const std::string body = answer.dump();
+  const Headers headers;
+  const auto read = ReadAnthropicMessage({200, headers, body, {}});
+  ASSERT_TRUE(std::holds_alternative<Failure>(read));
+  EXPECT_EQ(std::get<Failure>(read).kind, FailureKind::kUpstreamMalformed);
+  EXPECT_FALSE(IsRetryable(std::get<Failure>(read)));
+  const std::string start =
+      "data: {\"type\":\"message_start\",\"message\":{}}\n\n"
+      "data: {\"type\":\"content_block_start\",\"index\":0,"
+      "\"content_block\":{\"type\":\"text\",\"text\":\"hm\"}}\n\n";
+  const auto delta = [](const char* json) {
+    return std::string("data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":") + json +
+           "}\n\n";
+  };
+  const std::string end =
+      "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n"
+      "data: {\"type\":\"message_stop\"}\n\n";
+  EXPECT_TRUE(
+      Translated({start + delta(R"({"type":"citations_delta","citation":{}})") + end}).is_complete);
+  EXPECT_EQ(Translated({start + delta(R"({"type":"smell_delta","smell":"roses"})") + end}).kind(),
+            FailureKind::kUpstreamMalformed);
+  EXPECT_EQ(Translated({start +
+                        "data: {\"type\":\"content_block_start\",\"index\":1,"
+                        "\"content_block\":{\"type\":\"server_tool_use\"}}\n\n" +
+                        end})
+                .kind(),
+            FailureKind::kUpstreamMalformed);
+}
+
+TEST(AnthropicMessagesTest, NumbersOfAnySizeAreKeptAsTheyWereWritten) {
+  const std::string input = R"({"n":-123456789012345678901234567890,"m":18446744073709551615})";
+  auto parsed = AnthropicMessagesClient().ParseRequest(
+      R"({"max_tokens":1,"messages":[{"role":"assistant","content":[
+          {"type":"tool_use","id":"a","name":"f","input":)" +
+      input + R"(}]},{"role":"user","content":"x"}]})");
+  const Conversation& conversation = std::get<Conversation>(parsed);
+  EXPECT_EQ(conversation.messages[0].parts[0].text, input);
+  EXPECT_NE(Built(conversation).body.find(input), std::string::npos);
 }
 
 TEST(AnthropicMessagesTest, FinishReasonsBecomeStopReasons) {
@@ -756,6 +906,7 @@ TEST(AnthropicMessagesTest, WhatAnthropicCannotDoIsRefusedByItsName) {
       {R"("temperature":1.5)", "temperature"},
       {R"("response_format":{"type":"json_object"})", "response_format"},
       {R"("reasoning_effort":"banana")", "reasoning_effort"},
+      {R"("stop":["a"," \n"])", "stop"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.param);
@@ -765,17 +916,27 @@ TEST(AnthropicMessagesTest, WhatAnthropicCannotDoIsRefusedByItsName) {
     ASSERT_TRUE(std::holds_alternative<Failure>(built));
     EXPECT_EQ(std::get<Failure>(built).param, Value(c.param).dump());
   }
-  const char* const contents[] = {
-      R"({"role":"user","content":[{"type":"input_audio","input_audio":{"data":"a","format":"wav"}}]})",
-      R"({"role":"user","content":[{"type":"file","file":{"file_data":"data:image/x;base64,QUJD"}}]})",
-      R"({"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"cut"}}]})",
+  const Case contents[] = {
+      {R"({"role":"user","content":[{"type":"input_audio","input_audio":{"data":"a","format":"wav"}}]})",
+       "messages[0].content[0]"},
+      {R"({"role":"user","content":[{"type":"file","file":{"file_data":"data:image/x;base64,QUJD"}}]})",
+       "messages[0].content[0]"},
+      {R"({"role":"user","content":[{"type":"text","text":"x"},
+           {"type":"image_url","image_url":{"url":"data:image/tiff;base64,QUJD"}}]})",
+       "messages[0].content[1]"},
+      {R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"http://a/b"}}]})",
+       "messages[0].content[0]"},
+      {R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https:///b"}}]})",
+       "messages[0].content[0]"},
+      {R"({"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"cut"}}]})",
+       "messages[0].tool_calls[0]"},
   };
-  for (const char* content : contents) {
-    SCOPED_TRACE(content);
+  for (const Case& c : contents) {
+    SCOPED_TRACE(c.fields);
     const auto built =
-        BuildAnthropicMessages("m", ParsedChat(std::string(R"({"messages":[)") + content + "]}"));
+        BuildAnthropicMessages("m", ParsedChat(std::string(R"({"messages":[)") + c.fields + "]}"));
     ASSERT_TRUE(std::holds_alternative<Failure>(built));
-    EXPECT_EQ(std::get<Failure>(built).param, "\"messages[0]\"");
+    EXPECT_EQ(std::get<Failure>(built).param, Value(c.param).dump());
   }
 }
 

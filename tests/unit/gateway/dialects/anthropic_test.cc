@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "gateway/dialects/anthropic_relay.h"
+#include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
 namespace gateway {
 namespace {
+
+using candor_test::StreamResult;
 
 constexpr char kStart[] =
     "event: message_start\n"
@@ -48,29 +51,9 @@ std::string Join(std::initializer_list<std::string_view> parts) {
   return text;
 }
 
-struct Result {
-  std::string client_bytes;
-  bool is_committed = false;
-  bool is_complete = false;
-  std::optional<Failure> failure;
-  int64_t tokens = 0;
-};
-
-Result ReadStream(const std::vector<std::string_view>& pieces) {
-  const auto reader = AnthropicDialect().NewRelayedStream(Endpoint::kMessages);
-  Result result;
-  const auto add = [&](const StreamStep& step) {
-    result.client_bytes += step.client_bytes;
-    result.is_committed |= step.is_committed;
-    result.is_complete |= step.is_complete;
-    if (step.failure) result.failure = step.failure;
-  };
-  for (const std::string_view piece : pieces) {
-    if (!result.is_complete && !result.failure) add(reader->Feed(piece));
-  }
-  if (!result.is_complete && !result.failure) add(reader->Finish());
-  result.tokens = reader->TokensUsed();
-  return result;
+StreamResult Relayed(const std::vector<std::string_view>& pieces) {
+  return candor_test::ReadStream(
+      *AnthropicDialect().NewRelayedStream(Endpoint::kMessages, UsageChunk::kPassed), pieces);
 }
 
 std::string TextOf(const UpstreamRequest& request) {
@@ -197,7 +180,7 @@ TEST(AnthropicTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
   };
   for (const std::string& stream : streams) {
     candor_test::ForEverySplit(stream, [&](const std::vector<std::string_view>& pieces) {
-      const Result result = ReadStream(pieces);
+      const StreamResult result = Relayed(pieces);
       ASSERT_FALSE(result.failure) << result.failure->message;
       ASSERT_TRUE(result.is_complete);
       ASSERT_EQ(result.client_bytes, stream);
@@ -207,7 +190,7 @@ TEST(AnthropicTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
 }
 
 TEST(AnthropicTest, NothingReachesTheClientBeforeOutput) {
-  const auto reader = AnthropicDialect().NewRelayedStream(Endpoint::kMessages);
+  const auto reader = AnthropicDialect().NewRelayedStream(Endpoint::kMessages, UsageChunk::kPassed);
   for (const char* silent : {kStart, kBlock, kPing, kUnknown}) {
     const StreamStep step = reader->Feed(silent);
     EXPECT_FALSE(step.is_committed) << silent;
@@ -250,7 +233,7 @@ TEST(AnthropicTest, AStreamThatIsNotWholeIsAFailure) {
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
     candor_test::ForEverySplit(c.stream, [&](const std::vector<std::string_view>& pieces) {
-      const Result result = ReadStream(pieces);
+      const StreamResult result = Relayed(pieces);
       ASSERT_TRUE(result.failure.has_value());
       ASSERT_EQ(result.failure->kind, c.want) << result.failure->message;
       ASSERT_FALSE(result.is_complete);

@@ -239,23 +239,21 @@ const std::vector<RefusalCase> kRefusals = {
     {"a URL that Google does not fetch",
      R"({"model":"m","messages":[{"role":"user","content":[)"
      R"({"type":"image_url","image_url":{"url":"http://x.example/a.png"}}]}]})",
-     "messages[0]"},
+     "messages[0].content[0]"},
     {"an image among instructions",
      R"({"model":"m","messages":[{"role":"user","content":"a"},{"role":"system","content":[)"
      R"({"type":"image_url","image_url":{"url":"https://x.example/a.png"}}]}]})",
-     "messages[1]"},
+     "messages[1].content[0]"},
     {"arguments that are no object",
      R"({"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[)"
      R"({"id":"c","type":"function","function":{"name":"f","arguments":"[1]"}}]}]})",
-     "messages[1]"},
+     "messages[1].tool_calls[0]"},
     {"arguments that are no JSON",
      R"({"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","tool_calls":[)"
      R"({"id":"c","type":"function","function":{"name":"f","arguments":"{\"a\":"}}]}]})",
-     "messages[1]"},
+     "messages[1].tool_calls[0]"},
     {"a result without its call",
      R"({"model":"m","messages":[{"role":"tool","tool_call_id":"c","content":"r"}]})",
-     "messages[0]"},
-    {"nothing to be answered", R"({"model":"m","messages":[{"role":"user","content":""}]})",
      "messages[0]"}};
 
 TEST(GeminiRequestTest, WhatItCannotDoIsRefusedByName) {

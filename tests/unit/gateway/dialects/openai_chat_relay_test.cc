@@ -6,10 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
 namespace gateway {
 namespace {
+
+using candor_test::StreamResult;
 
 constexpr char kRole[] =
     R"(data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]})"
@@ -24,32 +27,10 @@ constexpr char kUsage[] =
     "\n\n";
 constexpr char kDone[] = "data: [DONE]\n\n";
 
-struct Result {
-  std::string client_bytes;
-  bool is_committed = false;
-  bool is_complete = false;
-  std::optional<Failure> failure;
-  int64_t tokens = 0;
-};
-
-void Add(const StreamStep& step, Result& result) {
-  result.client_bytes += step.client_bytes;
-  result.is_committed |= step.is_committed;
-  result.is_complete |= step.is_complete;
-  if (step.failure) result.failure = step.failure;
-}
-
-Result ReadStream(const std::vector<std::string_view>& pieces) {
-  OpenAiChatRelay reader;
-  Result result;
-  for (const std::string_view piece : pieces) {
-    if (result.is_complete || result.failure) break;
-    const std::string bytes(piece);
-    Add(reader.Feed(bytes), result);
-  }
-  if (!result.is_complete && !result.failure) Add(reader.Finish(), result);
-  result.tokens = reader.TokensUsed();
-  return result;
+StreamResult Relayed(const std::vector<std::string_view>& pieces,
+                     UsageChunk usage_chunk = UsageChunk::kPassed) {
+  OpenAiChatRelay reader(usage_chunk);
+  return candor_test::ReadStream(reader, pieces);
 }
 
 std::string Join(std::initializer_list<std::string_view> parts) {
@@ -107,7 +88,7 @@ TEST(OpenAiStreamTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
   for (const GoodCase& c : cases) {
     SCOPED_TRACE(c.name);
     candor_test::ForEverySplit(c.input, [&](const std::vector<std::string_view>& pieces) {
-      const Result result = ReadStream(pieces);
+      const StreamResult result = Relayed(pieces);
       ASSERT_FALSE(result.failure) << result.failure->message;
       EXPECT_TRUE(result.is_committed);
       EXPECT_TRUE(result.is_complete);
@@ -115,6 +96,33 @@ TEST(OpenAiStreamTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
       EXPECT_EQ(result.tokens, c.tokens);
     });
   }
+}
+
+TEST(OpenAiChatRelayTest, UsageThatOnlyWeHaveAskedForIsCountedAndTakenOut) {
+  const std::string filter = "data: {\"choices\":[],\"prompt_filter_results\":[]}\n\n";
+  const std::string last =
+      R"(data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"total_tokens":5}})"
+      "\n\n";
+  const std::string spaced =
+      R"(data: { "choices" : [ ] , "usage" : {"prompt_tokens":3,"completion_tokens":4} })"
+      "\n\n";
+  const std::string error =
+      R"(data: {"choices":[],"usage":{"total_tokens":1},"error":{"message":"x","code":"server_error"}})"
+      "\n\n";
+  candor_test::ForEverySplit(
+      Join({filter, kRole, kText, kStop, kUsage, kDone}),
+      [&](const std::vector<std::string_view>& pieces) {
+        const StreamResult result = Relayed(pieces, UsageChunk::kTakenOut);
+        ASSERT_TRUE(result.is_complete);
+        EXPECT_EQ(result.client_bytes, Join({filter, kRole, kText, kStop, kDone}));
+        EXPECT_EQ(result.tokens, 7);
+      });
+  EXPECT_EQ(Relayed({Join({kText, spaced, kDone})}, UsageChunk::kTakenOut).client_bytes,
+            Join({kText, kDone}));
+  EXPECT_EQ(Relayed({Join({kText, last, kDone})}, UsageChunk::kTakenOut).client_bytes,
+            Join({kText, last, kDone}));
+  EXPECT_EQ(Relayed({Join({kText, error, kDone})}, UsageChunk::kTakenOut).kind(),
+            FailureKind::kUpstreamError);
 }
 
 struct BadCase {
@@ -185,7 +193,7 @@ TEST(OpenAiStreamTest, AFailureIsSeenInEveryShapeAndPlace) {
   for (const BadCase& c : cases) {
     SCOPED_TRACE(c.name);
     candor_test::ForEverySplit(c.input, [&](const std::vector<std::string_view>& pieces) {
-      const Result result = ReadStream(pieces);
+      const StreamResult result = Relayed(pieces);
       ASSERT_TRUE(result.failure);
       EXPECT_EQ(RuleFor(result.failure->kind).name, RuleFor(c.kind).name);
       EXPECT_EQ(result.failure->upstream_status, 200);
@@ -201,14 +209,14 @@ TEST(OpenAiStreamTest, EveryCutOfAGoodStreamIsSeen) {
   const std::string whole = Join({kRole, kText, kStop, kDone});
   for (size_t size = 0; size < whole.size() - 2; ++size) {
     SCOPED_TRACE(size);
-    const Result result = ReadStream({std::string_view(whole).substr(0, size)});
+    const StreamResult result = Relayed({std::string_view(whole).substr(0, size)});
     ASSERT_TRUE(result.failure);
     EXPECT_EQ(result.client_bytes.find("[DONE]"), std::string::npos);
   }
 }
 
 TEST(OpenAiStreamTest, WhatIsHeldBackIsBounded) {
-  OpenAiChatRelay many;
+  OpenAiChatRelay many(UsageChunk::kPassed);
   StreamStep step;
   int fed = 0;
   while (!step.failure && fed < 1000) {
@@ -218,7 +226,7 @@ TEST(OpenAiStreamTest, WhatIsHeldBackIsBounded) {
   EXPECT_EQ(fed, kMaxHeldEvents + 1);
   EXPECT_EQ(step.failure->kind, FailureKind::kUpstreamMalformed);
 
-  OpenAiChatRelay endless;
+  OpenAiChatRelay endless(UsageChunk::kPassed);
   step = endless.Feed(kText);
   const std::string line(1 << 20, 'x');
   size_t bytes = 0;

@@ -10,11 +10,13 @@
 
 #include "gateway/dialects/openai_completions.h"
 #include "gateway/dialects/translated_stream.h"
+#include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
 namespace gateway {
 namespace {
 
+using candor_test::StreamResult;
 using Value = nlohmann::json;  // without order, for comparisons
 
 constexpr int kRounds = 300;
@@ -252,30 +254,10 @@ std::string Streamed(const Answer& answer, const RenderContext& context, Pieces 
   return out;
 }
 
-struct StreamResult {
-  std::string client_bytes;
-  bool is_complete = false;
-  std::optional<FailureKind> failure;
-  int64_t tokens = 0;
-  bool operator==(const StreamResult&) const = default;
-};
-
 StreamResult Translated(const std::vector<std::string_view>& pieces, const RenderContext& context) {
   TranslatedStream stream(std::make_unique<OpenAiChatDeltaParser>(),
                           OpenAiCompletionsClient().NewStreamRenderer(context));
-  StreamResult result;
-  const auto add = [&](const StreamStep& step) {
-    EXPECT_TRUE(step.client_bytes.empty() || step.is_committed);
-    result.client_bytes += step.client_bytes;
-    result.is_complete |= step.is_complete;
-    if (step.failure) result.failure = step.failure->kind;
-  };
-  for (const std::string_view piece : pieces) {
-    if (!result.is_complete && !result.failure) add(stream.Feed(piece));
-  }
-  if (!result.is_complete && !result.failure) add(stream.Finish());
-  result.tokens = stream.TokensUsed();
-  return result;
+  return candor_test::ReadStream(stream, pieces);
 }
 
 TEST(OpenAiChatTest, RequestsComeBackUnchanged) {
@@ -361,7 +343,7 @@ TEST(OpenAiChatTest, AnErrorAtAnyPlaceOfAStreamIsThatError) {
     if (stream.find("[DONE]") < at) break;
     const std::string broken = stream.substr(0, at + 2) + kError + stream.substr(at + 2);
     const StreamResult result = Translated({broken}, context);
-    ASSERT_EQ(result.failure, FailureKind::kRateLimited) << at;
+    ASSERT_EQ(result.kind(), FailureKind::kRateLimited) << at;
     ASSERT_EQ(result.client_bytes.find("[DONE]"), std::string::npos) << at;
   }
 }
@@ -540,7 +522,7 @@ TEST(OpenAiChatTest, OutputThatCannotBeTranslatedIsAFailureAndNoEmptyAnswer) {
                                "}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},"
                                "\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
     const StreamResult result = Translated({stream}, ContextOf(conversation));
-    EXPECT_EQ(result.failure, FailureKind::kUpstreamMalformed);
+    EXPECT_EQ(result.kind(), FailureKind::kUpstreamMalformed);
     EXPECT_EQ(result.client_bytes, "");
   }
 }

@@ -172,6 +172,61 @@ TEST(OpenAiResponsesParseTest, ToolChoicesAreTold) {
   EXPECT_EQ(allowed.tools[0].name, "g");
 }
 
+TEST(OpenAiResponsesParseTest, AFunctionIsStrictByDefaultWhereItsSchemaAllowsIt) {
+  struct Case {
+    const char* parameters;
+    bool is_strict;
+  };
+  const Case cases[] = {
+      {R"({"type":"object","properties":{},"additionalProperties":false})", true},
+      {R"({"type":"object","properties":{"a":{"type":"string"}},"required":["a"],
+           "additionalProperties":false})",
+       true},
+      {R"({"type":"object","properties":{"a":{"type":"string"}},"required":["a"]})", false},
+      {R"({"type":"object","properties":{"a":{}},"required":[],"additionalProperties":false})",
+       false},
+      {R"({"type":"object","properties":{"a":{"type":"array","items":{"type":"object"}}},
+           "required":["a"],"additionalProperties":false})",
+       false},
+      {R"({"type":"object","properties":{"a":{"anyOf":[{"type":"null"},{"type":"object"}]}},
+           "required":["a"],"additionalProperties":false})",
+       false},
+      {R"({"type":"object","properties":{"a":{"$ref":"#/$defs/b"}},"required":["a"],
+           "additionalProperties":false,"$defs":{"b":{"type":"object"}}})",
+       false},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.parameters);
+    const Conversation conversation = ParseGood(
+        std::string(R"("input":"x","tools":[{"type":"function","name":"f","parameters":)") +
+        c.parameters + "}]");
+    EXPECT_EQ(conversation.tools[0].strict, c.is_strict ? std::optional(true) : std::nullopt);
+    const std::vector<std::string> told = {"tools[].strict"};
+    EXPECT_EQ(conversation.dropped, c.is_strict ? std::vector<std::string>() : told);
+  }
+}
+
+TEST(OpenAiResponsesParseTest, PartsKnowWhereTheyStandInTheRequest) {
+  const Conversation conversation = ParseGood(
+      R"("instructions":"i","input":[{"role":"user","content":"a"},
+          {"role":"user","content":[{"type":"input_text","text":"b"}]},
+          {"type":"function_call","call_id":"1","name":"f","arguments":"{}"},
+          {"type":"function_call","call_id":"2","name":"f","arguments":"{}"},
+          {"type":"function_call_output","call_id":"2","output":[{"type":"input_text","text":"c"}]}])");
+  std::vector<std::string> paths;
+  for (const Message& message : conversation.messages) {
+    paths.push_back(message.path + ":");
+    for (const Part& part : message.parts) {
+      paths.push_back(part.path);
+      for (const Part& inner : part.content) paths.push_back(inner.path);
+    }
+  }
+  EXPECT_EQ(paths, (std::vector<std::string>{
+                       "instructions:", "instructions", "input[0]:", "input[0].content",
+                       "input[1]:", "input[1].content[0]", "input[2]:", "input[2]", "input[3]",
+                       "input[4]:", "input[4]", "input[4].output[0]"}));
+}
+
 TEST(OpenAiResponsesParseTest, WhatChangesNothingIsDroppedByName) {
   const Conversation conversation = ParseGood(
       R"("input":[{"role":"assistant","phase":"commentary","content":"a"}],"store":true,

@@ -8,10 +8,13 @@
 
 #include "common/concat.h"
 #include "gateway/dialects/dialect.h"
+#include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
 namespace gateway {
 namespace {
+
+using candor_test::StreamResult;
 
 struct AnswerCase {
   const char* name;
@@ -134,34 +137,9 @@ std::string Incomplete() {
                   R"("incomplete_details":{"reason":"max_output_tokens"},"output":[]})");
 }
 
-struct Result {
-  std::string client_bytes;
-  bool is_committed = false;
-  bool is_complete = false;
-  std::optional<Failure> failure;
-  int64_t tokens = 0;
-  StreamPosition position;
-};
-
-void Add(const StreamStep& step, Result& result) {
-  result.client_bytes += step.client_bytes;
-  result.is_committed |= step.is_committed;
-  result.is_complete |= step.is_complete;
-  if (step.failure) result.failure = step.failure;
-}
-
-Result ReadStream(const std::vector<std::string_view>& pieces) {
-  const auto reader = FindDialect("openai")->NewRelayedStream(Endpoint::kResponses);
-  Result result;
-  for (const std::string_view piece : pieces) {
-    if (result.is_complete || result.failure) break;
-    const std::string bytes(piece);
-    Add(reader->Feed(bytes), result);
-  }
-  if (!result.is_complete && !result.failure) Add(reader->Finish(), result);
-  result.tokens = reader->TokensUsed();
-  result.position = reader->position();
-  return result;
+StreamResult Relayed(const std::vector<std::string_view>& pieces) {
+  return candor_test::ReadStream(
+      *FindDialect("openai")->NewRelayedStream(Endpoint::kResponses, UsageChunk::kPassed), pieces);
 }
 
 const std::string kBegin = Created() + InProgress() + ItemAdded("message") + PartAdded();
@@ -193,7 +171,7 @@ TEST(OpenAiResponsesRelayTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
   for (const std::string& input : inputs) {
     SCOPED_TRACE(input);
     candor_test::ForEverySplit(input, [&](const std::vector<std::string_view>& pieces) {
-      const Result result = ReadStream(pieces);
+      const StreamResult result = Relayed(pieces);
       ASSERT_FALSE(result.failure) << result.failure->message;
       EXPECT_TRUE(result.is_committed);
       EXPECT_TRUE(result.is_complete);
@@ -207,7 +185,7 @@ TEST(OpenAiResponsesRelayTest, AGoodStreamPassesByteForByteHoweverItIsCut) {
 TEST(OpenAiResponsesRelayTest, AnAnswerCutShortIsOne) {
   for (const std::string& input :
        {Created() + Incomplete(), kBegin + TextDelta("a") + Incomplete()}) {
-    const Result result = ReadStream({input});
+    const StreamResult result = Relayed({input});
     EXPECT_FALSE(result.failure);
     EXPECT_TRUE(result.is_complete);
     EXPECT_EQ(result.client_bytes, input);
@@ -229,7 +207,8 @@ TEST(OpenAiResponsesRelayTest, NothingIsSentBeforeTheFirstOutput) {
   };
   for (const std::string& event : silent) {
     SCOPED_TRACE(event);
-    const auto reader = FindDialect("openai")->NewRelayedStream(Endpoint::kResponses);
+    const auto reader =
+        FindDialect("openai")->NewRelayedStream(Endpoint::kResponses, UsageChunk::kPassed);
     StreamStep step = reader->Feed(event);
     EXPECT_FALSE(step.is_committed);
     EXPECT_EQ(step.client_bytes, "");
@@ -288,7 +267,7 @@ TEST(OpenAiResponsesRelayTest, AFailureIsSeenInEveryShapeAndPlace) {
       const bool is_committed = place > 4;
       const std::string input = before + c.event;
       candor_test::ForEverySplit(input, [&](const std::vector<std::string_view>& pieces) {
-        const Result result = ReadStream(pieces);
+        const StreamResult result = Relayed(pieces);
         ASSERT_TRUE(result.failure);
         EXPECT_EQ(RuleFor(result.failure->kind).name, RuleFor(c.kind).name);
         EXPECT_FALSE(result.is_complete);
@@ -308,14 +287,14 @@ TEST(OpenAiResponsesRelayTest, EveryCutOfAGoodStreamIsSeen) {
   const std::string whole = kBegin + TextDelta("a") + Completed("", 4);
   for (size_t size = 0; size < whole.size() - 2; ++size) {
     SCOPED_TRACE(size);
-    const Result result = ReadStream({std::string_view(whole).substr(0, size)});
+    const StreamResult result = Relayed({std::string_view(whole).substr(0, size)});
     ASSERT_TRUE(result.failure);
     EXPECT_EQ(result.client_bytes.find("response.completed"), std::string::npos);
   }
 }
 
 TEST(OpenAiResponsesRelayTest, AnEmptyAnswerIsNone) {
-  const Result result = ReadStream({kBegin + Completed("", 0)});
+  const StreamResult result = Relayed({kBegin + Completed("", 0)});
   ASSERT_TRUE(result.failure);
   EXPECT_EQ(result.failure->kind, FailureKind::kUpstreamMalformed);
   EXPECT_EQ(result.client_bytes, "");

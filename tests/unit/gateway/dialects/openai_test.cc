@@ -45,6 +45,48 @@ TEST(OpenAiRequestTest, ReplacesOnlyTheModel) {
                 "candor/" CANDOR_VERSION "\r\n\r\n");
 }
 
+TEST(OpenAiRequestTest, AStreamIsAskedForItsTokensWhereTheProviderIsKnownToTellThem) {
+  struct Case {
+    const char* dialect;
+    const char* host;
+    const char* api_version;
+    StreamUsage mode;
+    bool is_asked;
+  };
+  const Case cases[] = {
+      {"openai", "api.openai.com", "", StreamUsage::kAuto, true},
+      {"openai", "api.openai.com", "", StreamUsage::kLeave, false},
+      {"openai", "10.0.0.1:8000", "", StreamUsage::kAuto, false},
+      {"openai", "10.0.0.1:8000", "", StreamUsage::kAsk, true},
+      {"azure", "x.azure.com", "2024-10-21", StreamUsage::kAuto, true},
+      {"azure", "x.azure.com", "2024-06-01", StreamUsage::kAuto, false},
+      {"azure", "x.azure.com", "v1", StreamUsage::kAuto, true},
+  };
+  const std::string rest = R"("stream":true,"messages":[],"model":)";
+  const std::string body = "{" + rest + R"("m"})";
+  for (const Case& c : cases) {
+    SCOPED_TRACE(std::string(c.dialect) + c.host + c.api_version);
+    const ProviderEndpoint provider = {.host = c.host,
+                                       .base_path = "",
+                                       .api_version = c.api_version,
+                                       .credential = "",
+                                       .stream_usage = c.mode};
+    for (const std::string model : {"m", "other"}) {
+      const UpstreamRequest request =
+          FindDialect(c.dialect)->BuildRelay(provider, Endpoint::kChatCompletions, model,
+                                             Scan(Endpoint::kChatCompletions, body), body);
+      const char* added = c.is_asked ? R"("stream_options":{"include_usage":true},)" : "";
+      EXPECT_EQ(BodyOf(request), std::string("{") + added + rest + "\"" + model + "\"}");
+      EXPECT_EQ(request.asks_for_usage, c.is_asked);
+    }
+  }
+  const std::string whole = R"({"messages":[],"model":"m"})";
+  const UpstreamRequest request = FindDialect("openai")->BuildRelay(
+      {.host = "api.openai.com", .base_path = "", .api_version = "", .credential = ""},
+      Endpoint::kChatCompletions, "m", Scan(Endpoint::kChatCompletions, whole), whole);
+  EXPECT_EQ(BodyOf(request), whole);
+}
+
 TEST(OpenAiRequestTest, ABodyWithTheRightModelIsOnePieceOfTheClients) {
   const std::string body = R"({"model":"m","input":"x"})";
   const UpstreamRequest request = FindDialect("openai")->BuildRelay(
