@@ -204,6 +204,40 @@ void ReadTls(ConfigObject& object, const ConfigEnvironment& environment, common:
   for (const auto& complaint : complaints) object.Complain(KeyOf(complaint.part), complaint.text);
 }
 
+// Whether only this machine, or `kubectl port-forward` to it, reaches the address.
+bool IsLoopback(std::string_view address) {
+  const std::string_view host = address.substr(0, address.rfind(':'));
+  return host == "localhost" || host == "[::1]" || host.substr(0, 4) == "127.";
+}
+
+void ReadAdminService(SectionReader& reader, const ConfigEnvironment& environment,
+                      const common::TlsPaths& of_main, ConfigObject& object,
+                      AdminServiceConfig& admin) {
+  admin.is_on = true;
+  object.ReadString("listen", admin.listen);
+  object.ReadStrings("client_names", admin.client_names);
+  reader.Section(object, "tls", [&](ConfigObject& o) { ReadTls(o, environment, admin.tls); });
+  const bool is_own = !admin.listen.empty();
+  const common::TlsPaths& tls = is_own ? admin.tls : of_main;
+  if (object.Has("tls") && !is_own) {
+    object.Complain("tls", "belongs to a listener of its own: say where, listen: 127.0.0.1:50052");
+  }
+  if (!is_own && admin.client_names.empty()) {
+    object.Complain(
+        "client_names",
+        "on the gateways' listener, say whose certificates may: client_names: [ops]; or "
+        "give it a listener of its own, listen: 127.0.0.1:50052");
+  }
+  if (!admin.client_names.empty() && tls.ca_file.empty()) {
+    object.Complain("client_names",
+                    "needs client certificates: add client_ca_file to the tls of that listener");
+  }
+  if (is_own && tls.ca_file.empty() && !IsLoopback(admin.listen)) {
+    object.Complain("listen",
+                    "is open to others: listen on 127.0.0.1, or add tls with a client_ca_file");
+  }
+}
+
 void ReadStore(ConfigObject& object, StoreConfig& store) {
   using Kind = StoreConfig::Kind;
   auto kind = static_cast<size_t>(store.kind);
@@ -253,6 +287,9 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
     object.ReadString("listen", config.listen);
     object.ReadString("admin", config.admin);
     reader.Section(object, "tls", [&](ConfigObject& o) { ReadTls(o, environment, config.tls); });
+    reader.Section(object, "admin_service", [&](ConfigObject& o) {
+      ReadAdminService(reader, environment, config.tls, o, config.admin_service);
+    });
     int64_t threads = config.threads;
     object.ReadInt("threads", threads, {0, 256});
     config.threads = static_cast<int>(threads);
@@ -279,8 +316,8 @@ absl::StatusOr<Config> ReadConfig(const std::string& path) {
 
 bool NeedsRestart(const Config& current, const Config& next) {
   return current.listen != next.listen || current.admin != next.admin || current.tls != next.tls ||
-         current.threads != next.threads || current.store != next.store ||
-         current.log_level != next.log_level ||
+         current.admin_service != next.admin_service || current.threads != next.threads ||
+         current.store != next.store || current.log_level != next.log_level ||
          current.table.max_targets != next.table.max_targets ||
          current.table.max_reporters != next.table.max_reporters;
 }

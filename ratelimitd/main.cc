@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/process.h"
 #include "ratelimitd/config.h"
+#include "ratelimitd/io/admin_listener.h"
 #include "ratelimitd/io/fleet_worker.h"
 #include "ratelimitd/io/server.h"
 #include "ratelimitd/io/status_feed.h"
@@ -113,33 +114,54 @@ class Reloader {
  public:
   Reloader(std::string path, Config current, SharedTable& table, Metrics& metrics, common::Log& log)
       : path_(std::move(path)),
+        started_(current),
         current_(std::move(current)),
         table_(table),
         metrics_(metrics),
         log_(log) {}
 
-  // Called by two threads.
-  void Reload() {
+  // Whether something in the file needs a restart. Fails with what is wrong with it.
+  absl::StatusOr<bool> Reload() {
     const std::lock_guard lock(mutex_);
     auto next = ReadConfig(path_);
     metrics_.CountReload(next.status());
     if (!next.ok()) {
       const std::string why(next.status().message());
       log_.Write(LogLevel::kError, "config_refused", {{"path", path_}, {"error", why}});
-      return;
+      return next.status();
     }
-    const bool needs_restart = NeedsRestart(current_, *next);
+    const bool needs_restart = NeedsRestart(started_, *next);
     TableSettings settings = next->table;
-    settings.max_targets = current_.table.max_targets;
-    settings.max_reporters = current_.table.max_reporters;
+    settings.max_targets = started_.table.max_targets;
+    settings.max_reporters = started_.table.max_reporters;
     table_.Update([&](TargetTable& table, auto) { table.Configure(std::move(settings)); });
     current_ = *std::move(next);
     log_.Write(needs_restart ? LogLevel::kWarning : LogLevel::kInfo, "config_reloaded",
                {{"path", path_}, {"needs_restart", needs_restart}});
+    return needs_restart;
+  }
+
+  // The same of a file that is not taken.
+  absl::StatusOr<bool> Validate() {
+    const std::lock_guard lock(mutex_);
+    const auto next = ReadConfig(path_);
+    if (!next.ok()) return next.status();
+    return NeedsRestart(started_, *next);
+  }
+
+  // What is in force: of a file that needs a restart, what did not.
+  std::string Render() {
+    const std::lock_guard lock(mutex_);
+    Config in_force = started_;
+    in_force.table = current_.table;
+    in_force.table.max_targets = started_.table.max_targets;
+    in_force.table.max_reporters = started_.table.max_reporters;
+    return RenderConfig(in_force);
   }
 
  private:
   const std::string path_;
+  const Config started_;
   std::mutex mutex_;
   Config current_;  // guarded by mutex_
   SharedTable& table_;
@@ -212,6 +234,24 @@ StoreEvents ReportStore(DurableWaiters& waiters, Metrics& metrics, common::Log& 
               }};
 }
 
+ConfigControl MakeConfigControl(const std::string& path, Reloader& reloader) {
+  return {.path = path,
+          .render = [&reloader] { return reloader.Render(); },
+          .reload =
+              [&reloader](ReloadMode mode) {
+                return mode == ReloadMode::kApply ? reloader.Reload() : reloader.Validate();
+              }};
+}
+
+// Null: operators have no listener of their own.
+absl::StatusOr<std::unique_ptr<AdminListener>> ListenForOperators(
+    const AdminServiceConfig& config, AdminService& service, CertificateReloader& certificates) {
+  if (!config.is_on || config.listen.empty()) return nullptr;
+  const auto of_listener = certificates.Add(config.tls);
+  if (!of_listener.ok()) return of_listener.status();
+  return AdminListener::Start({config.listen, 1, *of_listener}, service);
+}
+
 int ThreadCount(const Config& config) {
   if (config.threads > 0) return config.threads;
   return std::max(1, common::AvailableCpus() / kCpusPerThread);
@@ -269,7 +309,7 @@ absl::Status Run(const std::string& config_path, const Config& config) {
                                    Reloader* reloader = reloader_for_signals.load();
                                    if (reloader == nullptr) return;
                                    certificates.Reload();
-                                   reloader->Reload();
+                                   reloader->Reload().IgnoreError();
                                  });
   DurableWaiters waiters;
   const std::unique_ptr<StateStore> store = MakeStore(config.store, clock);
@@ -290,11 +330,18 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   FleetWorker* worker = fleet == nullptr ? nullptr : &fleet->worker();
 
   std::atomic<bool> is_ready = false;
+  Reloader reloader(config_path, config, table, metrics, log);
+  AdminService admin_service({table, waiters, worker, log, MakeConfigControl(config_path, reloader),
+                              config.admin_service.client_names});
+  const bool is_admin_on_main = config.admin_service.is_on && config.admin_service.listen.empty();
   const auto main_certificates = certificates.Add(config.tls);
   if (!main_certificates.ok()) return main_certificates.status();
   auto server = Server::Start(config.listen, ThreadCount(config),
-                              {table, metrics, waiters, worker, *main_certificates});
+                              {table, metrics, waiters, worker, *main_certificates,
+                               is_admin_on_main ? &admin_service : nullptr});
   if (!server.ok()) return server.status();
+  auto operators = ListenForOperators(config.admin_service, admin_service, certificates);
+  if (!operators.ok()) return operators.status();
   StatusFeed status(table, [&] { return MakeStatusNotes(config, metrics, is_ready); });
   auto admin = common::AdminServer::Start(
       config.admin,
@@ -304,17 +351,17 @@ absl::Status Run(const std::string& config_path, const Config& config) {
        .open_events = [&status](std::string_view target) { return status.OpenEvents(target); }});
   if (!admin.ok()) return admin.status();
 
-  Reloader reloader(config_path, config, table, metrics, log);
   reloader_for_signals = &reloader;
   {
     common::FileWatcher watcher({config_path}, kConfigLookInterval,
-                                [&reloader] { reloader.Reload(); });
+                                [&reloader] { reloader.Reload().IgnoreError(); });
     common::FileWatcher certificate_watcher(certificates.Paths(), kConfigLookInterval,
                                             [&certificates] { certificates.Reload(); });
     certificates.Reload();  // what changed since they were read
     is_ready = true;
     std::cout << common::Concat("listening grpc=", (*server)->address(),
-                                " admin=", (*admin)->address(), "\n")
+                                " admin=", (*admin)->address())
+              << (*operators == nullptr ? "" : " operators=" + (*operators)->address()) << "\n"
               << std::flush;
     log.Write(LogLevel::kInfo, "started",
               {{"grpc", (*server)->address()},
@@ -330,6 +377,7 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   std::this_thread::sleep_for(config.drain);
   if (!store->Flush(kFlushTimeout)) log.Write(LogLevel::kError, "store_not_flushed");
   (*server)->Drain(kCallGrace);
+  operators->reset();
   server->reset();
   if (!store->Flush(kFlushTimeout)) log.Write(LogLevel::kError, "store_not_flushed");
   log.Write(LogLevel::kInfo, "stopped");

@@ -103,6 +103,8 @@ struct TargetDecision {
   Decision decision = Decision::kReject;
   RefusalReason reason = RefusalReason::kNone;
   milliseconds retry_after{0};  // 0 if and only if admitted
+  // Admitted by an operator's word: why it would else have been refused.
+  RefusalReason overruled = RefusalReason::kNone;
 };
 
 struct Verdict {

@@ -48,6 +48,8 @@ class Breaker {
     Decision decision = Decision::kAdmit;
     RefusalReason reason = RefusalReason::kNone;
     MonotonicTime until;  // when a refused caller would be admitted
+    // Admitted by an operator's word: why it would else have been refused.
+    RefusalReason overruled = RefusalReason::kNone;
   };
 
   // What survives a restart; durations count from the moment of reading.

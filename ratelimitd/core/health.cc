@@ -7,7 +7,8 @@ namespace ratelimitd {
 namespace {
 
 constexpr std::array<std::string_view, kHealthStates> kStateNames = {
-    "unspecified", "healthy", "ramping", "backing_off", "half_open", "open", "blocked"};
+    "unspecified", "healthy", "ramping",      "backing_off",   "half_open",
+    "open",        "blocked", "observe_only", "forced_closed", "forced_open"};
 
 // A target is charged with what the model's serving did; a provider only with being unreachable.
 Signal SignalFor(Level level, OutcomeKind kind) {
@@ -53,6 +54,7 @@ Breaker::View Combine(const Breaker::View& a, const Breaker::View& b) {
 }
 
 const Cause kHealthyAgain{"Healthy again.", ""};
+const Cause kOverrideOver{"The override has ended.", ""};
 const Cause kNoCause;
 
 }  // namespace
@@ -61,9 +63,23 @@ std::string_view HealthStateName(HealthState state) {
   return kStateNames[static_cast<size_t>(state)];
 }
 
+bool IsMoreSerious(HealthState a, HealthState b) {
+  const auto rank = [](HealthState state) {
+    switch (state) {
+      case HealthState::kObserveOnly:
+      case HealthState::kForcedClosed:
+        return static_cast<int>(HealthState::kHealthy);
+      default:
+        return static_cast<int>(state);
+    }
+  };
+  return rank(a) > rank(b) || (rank(a) == rank(b) && a > b);
+}
+
 bool HealthRecord::IsEmpty() const {
   return backoff_remaining == milliseconds(0) && breaker.phase == Breaker::Phase::kClosed &&
-         block.kind == Block::Kind::kNone && credential_fingerprint.empty();
+         block.kind == Block::Kind::kNone && credential_fingerprint.empty() &&
+         ruling.mode == OverrideMode::kNone;
 }
 
 HealthRecord AgeRecord(HealthRecord record, milliseconds age) {
@@ -76,16 +92,19 @@ HealthRecord AgeRecord(HealthRecord record, milliseconds age) {
   record.breaker.elapsed += age;
   record.block.remaining = left(record.block.remaining);
   record.block.until_probe = left(record.block.until_probe);
+  record.ruling.remaining = left(record.ruling.remaining);
   return record;
 }
 
 bool Health::Advance(const HealthSettings& settings, const Moment& moment, Order& order) {
   bool must_store = false;
+  const bool was_overridden = override_.IsSet();
+  override_.Advance(moment.now);
   for (int i = 0; i < 2 && breaker_.Advance(settings.breaker, moment, order); ++i) {
     must_store = breaker_.phase() == Breaker::Phase::kOpen;
   }
   block_.GiveUpLostProbe(moment.now);
-  Note(moment.now, true);
+  Note(moment.now, true, was_overridden ? kOverrideOver : kHealthyAgain);
   return must_store;
 }
 
@@ -181,8 +200,10 @@ void Health::OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end) {
 }
 
 HealthRecord Health::ToRecord(MonotonicTime now) const {
-  HealthRecord record{
-      .breaker = breaker_.ToRecord(now), .block = block_.ToRecord(now), .cause = CauseAt(now)};
+  HealthRecord record{.breaker = breaker_.ToRecord(now),
+                      .block = block_.ToRecord(now),
+                      .cause = LearnedCauseAt(now),
+                      .ruling = override_.ToRecord(now)};
   if (backoff_.IsActive(now)) {
     record.backoff_remaining = std::chrono::ceil<milliseconds>(backoff_.until() - now);
     record.backoff_count = backoff_.CountAt(now);
@@ -201,6 +222,10 @@ void Health::Restore(const HealthRecord& record, MonotonicTime now, Order& order
   }
   if (record.block.kind != Block::Kind::kNone) {
     block_.Restore(record.block, now, record.cause, order);
+  }
+  if (record.ruling.remaining > milliseconds(0)) {
+    override_.Set(record.ruling.mode, now + record.ruling.remaining, {order, now},
+                  record.ruling.cause);
   }
   has_learned_ = true;
   Note(now, false);
@@ -228,6 +253,12 @@ bool Health::Reassert(const HealthRecord& record, MonotonicTime now, Order& orde
     is_changed |=
         block_.RaiseTo(record.block.kind, now + record.block.remaining, now, record.cause, ++order);
   }
+  if (record.ruling.order > override_.stamp().order) {
+    // The later word holds, also when it ended an override.
+    override_.Set(record.ruling.mode, now + record.ruling.remaining, {record.ruling.order, now},
+                  record.ruling.cause);
+    is_changed = true;
+  }
   if (!is_changed) return false;
   has_learned_ = true;
   ++version_;
@@ -235,7 +266,40 @@ bool Health::Reassert(const HealthRecord& record, MonotonicTime now, Order& orde
   return true;
 }
 
+void Health::Override(OverrideMode mode, MonotonicTime until, Cause cause, MonotonicTime now,
+                      Order& order) {
+  override_.Set(mode, until, {++order, now}, cause);
+  overruled_ = 0;
+  has_learned_ = true;
+  ++version_;
+  Note(now, false, cause);
+}
+
+void Health::Reset(Cause cause, MonotonicTime now, Order& order) {
+  backoff_ = Backoff();
+  breaker_ = Breaker();
+  block_ = Block();
+  override_.BeginGeneration({++order, now});
+  has_learned_ = true;
+  ++version_;
+  Note(now, false, cause);
+}
+
 HealthState Health::StateAt(MonotonicTime now) const {
+  switch (override_.mode()) {
+    case OverrideMode::kForcedOpen:
+      return HealthState::kForcedOpen;
+    case OverrideMode::kForcedClosed:
+      return HealthState::kForcedClosed;
+    case OverrideMode::kObserveOnly:
+      return HealthState::kObserveOnly;
+    case OverrideMode::kNone:
+      break;
+  }
+  return LearnedStateAt(now);
+}
+
+HealthState Health::LearnedStateAt(MonotonicTime now) const {
   if (block_.IsSet()) return HealthState::kBlocked;
   switch (breaker_.phase()) {
     case Breaker::Phase::kOpen:
@@ -252,12 +316,16 @@ HealthState Health::StateAt(MonotonicTime now) const {
 }
 
 bool Health::IsIdle(const HealthSettings& settings, MonotonicTime now) const {
-  return !block_.IsInForce(now) && !backoff_.IsActive(now) && backoff_.CountAt(now) == 0 &&
-         breaker_.IsIdle(now, settings.breaker);
+  return !override_.IsSet() && !block_.IsInForce(now) && !backoff_.IsActive(now) &&
+         backoff_.CountAt(now) == 0 && breaker_.IsIdle(now, settings.breaker);
 }
 
 std::optional<MonotonicTime> Health::UntilAt(MonotonicTime now) const {
-  switch (StateAt(now)) {
+  return override_.IsSet() ? override_.until() : LearnedUntilAt(now);
+}
+
+std::optional<MonotonicTime> Health::LearnedUntilAt(MonotonicTime now) const {
+  switch (LearnedStateAt(now)) {
     case HealthState::kBlocked:
       return block_.until();
     case HealthState::kOpen:
@@ -265,15 +333,17 @@ std::optional<MonotonicTime> Health::UntilAt(MonotonicTime now) const {
       return breaker_.until();
     case HealthState::kBackingOff:
       return backoff_.until();
-    case HealthState::kHalfOpen:
-    case HealthState::kHealthy:
+    default:
       return std::nullopt;
   }
-  return std::nullopt;
 }
 
 const Cause& Health::CauseAt(MonotonicTime now) const {
-  switch (StateAt(now)) {
+  return override_.IsSet() ? override_.cause() : LearnedCauseAt(now);
+}
+
+const Cause& Health::LearnedCauseAt(MonotonicTime now) const {
+  switch (LearnedStateAt(now)) {
     case HealthState::kBlocked:
       return block_.cause();
     case HealthState::kOpen:
@@ -282,10 +352,9 @@ const Cause& Health::CauseAt(MonotonicTime now) const {
       return breaker_.cause();
     case HealthState::kBackingOff:
       return backoff_.cause();
-    case HealthState::kHealthy:
+    default:
       return kNoCause;
   }
-  return kNoCause;
 }
 
 std::optional<MonotonicTime> Health::since() const {
@@ -294,9 +363,13 @@ std::optional<MonotonicTime> Health::since() const {
 }
 
 void Health::Note(MonotonicTime now, bool is_time_driven) {
+  Note(now, is_time_driven, kHealthyAgain);
+}
+
+void Health::Note(MonotonicTime now, bool is_time_driven, const Cause& when_healthy) {
   const HealthState state = StateAt(now);
   if (state != last_state_) {
-    const Cause& cause = state == HealthState::kHealthy ? kHealthyAgain : CauseAt(now);
+    const Cause& cause = state == HealthState::kHealthy ? when_healthy : CauseAt(now);
     const MonotonicTime at = is_time_driven ? std::min(now, last_until_) : now;
     history_.push_back({at, last_state_, state, cause.why, cause.reporter});
     if (history_.size() > kMaxHistory) history_.erase(history_.begin());

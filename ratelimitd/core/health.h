@@ -1,5 +1,6 @@
 // Everything known about one key, a provider or a target: three independent facts (backoff,
-// breaker, block), the state they amount to, and the last transitions for people. Not thread-safe.
+// breaker, block), what an operator has decided above them, the state they amount to, and the last
+// transitions for people. Not thread-safe.
 #pragma once
 
 #include <optional>
@@ -10,13 +11,15 @@
 #include "ratelimitd/core/block.h"
 #include "ratelimitd/core/breaker.h"
 #include "ratelimitd/core/evidence.h"
+#include "ratelimitd/core/operator_override.h"
 #include "ratelimitd/core/settings.h"
 
 namespace ratelimitd {
 
 enum class Level : uint8_t { kProvider, kTarget };
 
-// The most important fact in force, the last of this list first. Numbers are those of the proto.
+// An operator's word, or the most important fact in force, the last of these first. Numbers are
+// those of the proto.
 enum class HealthState : uint8_t {
   kHealthy = 1,
   kRamping = 2,
@@ -24,9 +27,15 @@ enum class HealthState : uint8_t {
   kHalfOpen = 4,
   kOpen = 5,
   kBlocked = 6,
+  kObserveOnly = 7,
+  kForcedClosed = 8,
+  kForcedOpen = 9,
 };
-inline constexpr int kHealthStates = 7;
+inline constexpr HealthState kLastHealthState = HealthState::kForcedOpen;
+inline constexpr int kHealthStates = 10;
 std::string_view HealthStateName(HealthState state);
+// Whether `a` keeps more requests from being served than `b`.
+bool IsMoreSerious(HealthState a, HealthState b);
 
 struct Transition {
   MonotonicTime at;
@@ -38,8 +47,8 @@ struct Transition {
   template <typename Archive>
   static void Exchange(Archive& archive, auto& transition) {
     archive.Time(transition.at);
-    archive.Choice(transition.from, HealthState::kBlocked);
-    archive.Choice(transition.to, HealthState::kBlocked);
+    archive.Choice(transition.from, kLastHealthState);
+    archive.Choice(transition.to, kLastHealthState);
     archive.Text(transition.why, 512);
     archive.Text(transition.reporter, 128);
   }
@@ -51,8 +60,9 @@ struct HealthRecord {
   int backoff_count = 0;
   Breaker::Record breaker;
   Block::Record block;
-  Cause cause{};
+  Cause cause{};                         // of the most important fact
   std::string credential_fingerprint{};  // of a provider, empty when unknown
+  OperatorOverride::Record ruling{};
 
   // Whether it says nothing: such a record is deleted rather than kept.
   bool IsEmpty() const;
@@ -94,10 +104,23 @@ class Health {
   bool ClearByCredential(const Moment& moment, Order& order);
   void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);
 
+  // An operator's word: in force until `until`, or the end of the one in force (kNone).
+  void Override(OverrideMode mode, MonotonicTime until, Cause cause, MonotonicTime now,
+                Order& order);
+  // Forgets the facts, not an override.
+  void Reset(Cause cause, MonotonicTime now, Order& order);
+  const OperatorOverride& ruling() const { return override_; }
+  // Admissions since the override began that were against the facts, as far as this process gave
+  // them.
+  uint64_t overruled() const { return overruled_; }
+  void CountOverruled() { ++overruled_; }
+
   HealthRecord ToRecord(MonotonicTime now) const;
   void Restore(const HealthRecord& record, MonotonicTime now, Order& order);
 
   HealthState StateAt(MonotonicTime now) const;
+  // What it would be without an operator's word.
+  HealthState LearnedStateAt(MonotonicTime now) const;
   // Whether forgetting it would lose nothing.
   bool IsIdle(const HealthSettings& settings, MonotonicTime now) const;
   // When the state ends by itself or may be probed; nothing for healthy.
@@ -116,8 +139,13 @@ class Health {
   // The window's counts that no other replica has seen yet.
   FailureWindow& window() { return breaker_.window(); }
   const FailureWindow& window() const { return breaker_.window(); }
-  // Another replica's state was read into this: watchers should look.
-  void NoteRead(uint64_t version_before) { version_ = version_before + 1; }
+  // Another replica's state was read into this, in the place of `before`: watchers should look.
+  void NoteRead(const Health& before) {
+    version_ = before.version_ + 1;
+    if (before.override_.stamp().order == override_.stamp().order) overruled_ = before.overruled_;
+  }
+  // The layout of bytes that can say all of this. Replicas of an earlier version read the first.
+  int Layout() const { return override_.stamp().order == 0 ? 1 : kOverrideLayout; }
   bool HasLeaseOf(uint64_t reporter_id) const {
     return breaker_.HasLeaseOf(reporter_id) || block_.HasLeaseOf(reporter_id);
   }
@@ -131,24 +159,33 @@ class Health {
     Breaker::Exchange(archive, health.breaker_);
     Block::Exchange(archive, health.block_);
     archive.Flag(health.has_learned_);
+    if (archive.IsLayout(kOverrideLayout)) OperatorOverride::Exchange(archive, health.override_);
     if (!archive.IsWhole()) return;
-    archive.Choice(health.last_state_, HealthState::kBlocked);
+    archive.Choice(health.last_state_, kLastHealthState);
     archive.Time(health.last_until_);
     archive.List(health.history_, kMaxHistory,
                  [&](auto& transition) { Transition::Exchange(archive, transition); });
   }
 
  private:
+  static constexpr int kOverrideLayout = 2;
+
+  std::optional<MonotonicTime> LearnedUntilAt(MonotonicTime now) const;
+  const Cause& LearnedCauseAt(MonotonicTime now) const;
   bool LearnLimits(const HealthSettings& settings, const Evidence& evidence,
                    const AttemptReport& report, const Moment& moment, Order& order);
   Breaker::Effect LearnBreaker(const HealthSettings& settings, const Evidence& evidence,
                                const Moment& moment, int quorum, Order& order);
   void Note(MonotonicTime now, bool is_time_driven);
+  // As Note; when the key is healthy, because of `cause`.
+  void Note(MonotonicTime now, bool is_time_driven, const Cause& cause);
 
   Level level_;
   Backoff backoff_;
   Breaker breaker_;
   Block block_;
+  OperatorOverride override_;
+  uint64_t overruled_ = 0;
   bool has_learned_ = false;  // from a report or a store, not only from a gateway's memory
   HealthState last_state_ = HealthState::kHealthy;
   MonotonicTime last_until_;

@@ -77,6 +77,7 @@ struct TableSettings {
     const auto found = providers.find(provider);
     return found == providers.end() ? defaults : found->second;
   }
+  bool operator==(const TableSettings&) const = default;
 };
 
 }  // namespace ratelimitd

@@ -30,7 +30,8 @@ class StateWriter {
  public:
   static constexpr bool kIsReader = false;
 
-  explicit StateWriter(StateScope scope) : scope_(scope) {}
+  // `layout`: which version of the bytes; see IsLayout.
+  explicit StateWriter(StateScope scope, int layout = 1) : scope_(scope), layout_(layout) {}
 
   template <typename Integer>
   void Number(Integer value, uint64_t /*highest*/ = 0) {
@@ -71,6 +72,8 @@ class StateWriter {
   }
 
   bool IsWhole() const { return scope_ == StateScope::kWhole; }
+  // Whether the bytes have what came with `layout`.
+  bool IsLayout(int layout) const { return layout_ >= layout; }
   const std::string& bytes() const { return bytes_; }
   std::string TakeBytes() { return std::move(bytes_); }
   // The latest moment written: nothing in it matters much longer.
@@ -80,6 +83,7 @@ class StateWriter {
   void Varint(uint64_t value);
 
   StateScope scope_;
+  int layout_;
   std::string bytes_;
   MonotonicTime latest_;
 };
@@ -93,6 +97,8 @@ class StateReader {
   // that much since they were written.
   StateReader(std::string_view bytes, std::chrono::microseconds shift)
       : bytes_(bytes), shift_(shift) {}
+  // What the bytes themselves have told.
+  void SetLayout(int layout) { layout_ = layout; }
 
   template <typename Integer>
   void Number(Integer& value, uint64_t highest = UINT64_MAX) {
@@ -136,6 +142,7 @@ class StateReader {
   }
 
   bool IsWhole() const { return true; }
+  bool IsLayout(int layout) const { return layout_ >= layout; }
   bool IsSound() const { return is_sound_; }
   bool IsAtEnd() const { return bytes_.empty(); }
 
@@ -145,6 +152,7 @@ class StateReader {
 
   std::string_view bytes_;
   std::chrono::microseconds shift_;
+  int layout_ = 1;
   bool is_sound_ = true;
 };
 

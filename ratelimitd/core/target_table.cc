@@ -183,12 +183,12 @@ Breaker::View TargetTable::Look(const Ask& ask, const Found& found, MonotonicTim
   if (found.provider == nullptr) return {};
   const HealthSettings& settings = *found.provider->settings;
   Breaker::View view = found.provider->health.Look(settings, now, resort);
-  if (!settings.limits.IsUnlimited()) {
-    view = Both(view, found.provider->limits.Look(settings.limits, ask.cost_tokens,
-                                                  RefusalReason::kLocalLimit, now));
-  }
-  if (found.target == nullptr) return view;
-  return Both(view, found.target->health.Look(settings, now, resort));
+  if (found.target != nullptr) view = Both(view, found.target->health.Look(settings, now, resort));
+  view = Overrule(RulingOn(found), view);
+  if (settings.limits.IsUnlimited()) return view;
+  return Both(found.provider->limits.Look(settings.limits, ask.cost_tokens,
+                                          RefusalReason::kLocalLimit, now),
+              view);
 }
 
 void TargetTable::LearnClientLimits(std::string_view name, const LimitSettings& limits,
@@ -265,7 +265,7 @@ bool TargetTable::GrantFirst(const Ask& ask, const Moment& moment, Breaker::Reso
           {view.decision, view.reason, SpreadWait(view.until, moment.now, moment.chance)});
       continue;
     }
-    verdict.decisions.push_back({.decision = view.decision});
+    verdict.decisions.push_back({.decision = view.decision, .overruled = view.overruled});
     if (verdict.granted_index >= 0) continue;
     Grant(ask, i, found, view.decision, moment, verdict);
     if (ask.mode != AdmitMode::kPeek) return true;
@@ -293,8 +293,14 @@ void TargetTable::Grant(const Ask& ask, size_t index, const Found& known, Decisi
     verdict.lease = LeaseLength(provider.settings->breaker, ask.attempt_timeout);
   }
   by_use_.splice(by_use_.end(), by_use_, found.target->use);
-  provider.health.Admit(*provider.settings, lease, provider.order);
-  found.target->health.Admit(*provider.settings, lease, provider.order);
+  if (verdict.decisions.back().overruled == RefusalReason::kNone) {
+    provider.health.Admit(*provider.settings, lease, provider.order);
+    found.target->health.Admit(*provider.settings, lease, provider.order);
+  } else {
+    // The facts had refused: nothing is lent, and no probe is named by the same number.
+    lease.order = ++provider.order;
+    CountOverruled(found);
+  }
   NoteVersion(provider);
   NoteVersion(*found.target);
   AdmissionToken token{.life = provider.life, .target_id = found.target->id, .order = lease.order};
@@ -382,6 +388,10 @@ AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
   SettleLimits(report, resolved.token, provider, moment.now);
   const int quorum = QuorumFor(report, provider, moment.now);
   const HealthSettings& settings = *provider.settings;
+  // What an operator has put an end to frees its permits and teaches nothing.
+  const bool is_outdated = provider.health.ruling().IsOutdated(resolved.evidence) ||
+                           target.health.ruling().IsOutdated(resolved.evidence);
+  if (is_outdated) resolved.evidence.kind = OutcomeKind::kNotSent;
   const Health::Effect on_target =
       target.health.Learn(settings, resolved.evidence, report, moment, quorum, provider.order);
   const Health::Effect on_provider =
@@ -393,6 +403,7 @@ AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
   if (on_target == Health::Effect::kChanged || on_provider == Health::Effect::kChanged) {
     return AckStatus::kApplied;
   }
+  if (is_outdated) return AckStatus::kStale;
   const Health::Effect charged = report.kind == OutcomeKind::kUnreachable ? on_provider : on_target;
   return charged == Health::Effect::kStale ? AckStatus::kStale : AckStatus::kApplied;
 }
@@ -523,6 +534,7 @@ HealthView TargetTable::MakeView(const Provider& provider, const Entry* target,
           .probes_out = health.probes_out(),
           .history = health.history(),
           .limits = target == nullptr ? LimitsOf(provider, now) : std::nullopt,
+          .ruling = RulingOf(health, now),
           .version = target == nullptr ? provider.view_version : target->view_version};
 }
 
@@ -551,6 +563,19 @@ std::vector<HealthView> TargetTable::ViewChangedSince(uint64_t version, const Mo
   return views;
 }
 
+std::vector<HealthView> TargetTable::ViewProvider(std::string_view name, const Moment& moment) {
+  std::vector<HealthView> views;
+  Provider* provider = FindProvider(name);
+  if (provider == nullptr) return views;
+  Advance(*provider, moment);
+  views.push_back(MakeView(*provider, nullptr, moment.now));
+  for (auto& [model, target] : provider->targets) {
+    Advance(*target, moment);
+    views.push_back(MakeView(*provider, target.get(), moment.now));
+  }
+  return views;
+}
+
 std::optional<HealthView> TargetTable::ViewOne(const TargetName& name, const Moment& moment) {
   const Found found = Find(name);
   if (found.provider == nullptr) return std::nullopt;
@@ -565,14 +590,17 @@ std::optional<Askable> TargetTable::IsAskable(std::string_view name, const Momen
   if (provider == nullptr) return std::nullopt;
   const auto is_refusing = [&moment](const Health& health) {
     const HealthState state = health.StateAt(moment.now);
-    return state == HealthState::kOpen || state == HealthState::kBlocked;
+    return state == HealthState::kOpen || state == HealthState::kBlocked ||
+           state == HealthState::kForcedOpen;
   };
   Advance(*provider, moment);
   if (is_refusing(provider->health)) return Askable::kNo;
+  const bool lets_pass = provider->health.ruling().IsSet();
   bool has_askable_target = provider->targets.empty();
   for (auto& [model, target] : provider->targets) {
     Advance(*target, moment);
-    has_askable_target |= !is_refusing(target->health);
+    const bool is_out = target->health.ruling().mode() == OverrideMode::kForcedOpen;
+    has_askable_target |= lets_pass ? !is_out : !is_refusing(target->health);
   }
   return has_askable_target ? Askable::kYes : Askable::kNo;
 }
@@ -586,11 +614,15 @@ TableStats TargetTable::Stats(const Moment& moment) {
   for (auto& [name, provider] : providers_) {
     Advance(*provider, moment);
     HealthState worst = provider->health.StateAt(moment.now);
+    ++stats.overrides_by_mode[static_cast<size_t>(provider->health.ruling().mode())];
     for (auto& [model, target] : provider->targets) {
       Advance(*target, moment);
       const HealthState state = target->health.StateAt(moment.now);
       ++stats.targets_by_state[static_cast<size_t>(state)];
-      worst = std::max(worst, state);
+      ++stats.overrides_by_mode[static_cast<size_t>(target->health.ruling().mode())];
+      // An operator's word on the provider stands above what its targets have learned.
+      const bool counts = !provider->health.ruling().IsSet() || target->health.ruling().IsSet();
+      if (counts && IsMoreSerious(state, worst)) worst = state;
     }
     stats.provider_states.push_back({name, worst});
   }

@@ -46,6 +46,27 @@ struct LimitView {
   int64_t running = 0;  // requests, where their number is limited
 };
 
+struct OverrideView {
+  OverrideMode mode = OverrideMode::kNone;
+  MonotonicTime began;
+  HealthState learned_state = HealthState::kHealthy;  // what it would be without
+  uint64_t overruled = 0;  // admissions against the facts, counted by this process
+};
+
+// What an operator wants. An empty model is the whole provider.
+struct OverrideOrder {
+  TargetName name{};
+  OverrideMode mode = OverrideMode::kNone;  // kNone ends the one in force
+  milliseconds length{0};
+  Cause cause{};
+  bool may_be_unknown = false;  // makes a key that nobody has heard of
+};
+
+struct ResetOrder {
+  TargetName name{};
+  Cause cause{};
+};
+
 // One key for people and dashboards.
 struct HealthView {
   std::string provider;
@@ -58,6 +79,7 @@ struct HealthView {
   int probes_out = 0;
   std::vector<Transition> history{};
   std::optional<LimitView> limits{};  // of a provider that has some
+  std::optional<OverrideView> ruling{};  // an operator's, while it is in force
   uint64_t version = 0;
 };
 
@@ -93,6 +115,7 @@ struct TableStats {
   uint64_t evicted = 0;
   uint64_t not_remembered = 0;  // admissions of new targets while the table was full of facts
   std::array<size_t, kHealthStates> targets_by_state{};
+  std::array<size_t, kOverrideModes> overrides_by_mode{};
   std::vector<ProviderState> provider_states{};  // in no particular order
 };
 
@@ -130,6 +153,13 @@ class TargetTable {
 
   // New settings for all keys; facts stay.
   void Configure(TableSettings settings);
+
+  // --- For operators (target_table_operator.cc) ---
+  // Both begin a new generation: what was admitted before teaches nothing any more. False: nobody
+  // has heard of the key, or the table is full of facts.
+  bool Override(const OverrideOrder& order, const Moment& moment);
+  // Forgets what was learned about a target, or a provider and all its targets. An override stays.
+  bool Reset(const ResetOrder& order, const Moment& moment);
 
   // --- For replicas that share their state (target_table_documents.cc) ---
   // Once, before anything else: tokens then mean the same to every replica, and a report counts as
@@ -184,6 +214,8 @@ class TargetTable {
   std::vector<HealthView> View(const Moment& moment);
   // Those that changed after `version` of ViewVersion, after taking what time brought.
   std::vector<HealthView> ViewChangedSince(uint64_t version, const Moment& moment);
+  // A provider and its targets; none when it is not known.
+  std::vector<HealthView> ViewProvider(std::string_view name, const Moment& moment);
   std::optional<HealthView> ViewOne(const TargetName& name, const Moment& moment);
   // The `most` targets in the most serious states, by name where they are equal, whose
   // "provider/model" contains `filter`; ASCII letters match in either case.
@@ -221,6 +253,9 @@ class TargetTable {
   void Advance(Entry& entry, const Moment& moment);
   Breaker::View Look(const Ask& ask, const Found& found, MonotonicTime now,
                      Breaker::Resort resort) const;
+  static const OperatorOverride* RulingOn(const Found& found);
+  static void CountOverruled(const Found& found);
+  static std::optional<OverrideView> RulingOf(const Health& health, MonotonicTime now);
   void Decide(const Ask& ask, const Moment& moment, Verdict& verdict);
   bool RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict);
   void TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id, MonotonicTime now,

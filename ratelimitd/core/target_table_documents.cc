@@ -9,8 +9,9 @@ namespace {
 
 using std::chrono::microseconds;
 
-// Bytes of another layout are not guessed at.
-constexpr uint8_t kLayout = 1;
+// Bytes of another layout are not guessed at. The second has an operator's overrides; what has none
+// is written in the first, which earlier versions read.
+constexpr int kLatestLayout = 2;
 constexpr size_t kMaxFingerprintBytes = 64;
 
 // The numbers of a replica's leases; 2^44 of them before they could meet another's.
@@ -42,6 +43,28 @@ FieldName NameOf(std::string_view provider, std::string_view field, std::string_
 
 FieldName NameOfClient(std::string_view client) {
   return {{DocumentKind::kClient, std::string(client)}, std::string(kClientField)};
+}
+
+template <typename Exchange>
+TargetTable::FieldState Write(int layout, StateScope scope, Exchange exchange) {
+  StateWriter writer(scope, layout);
+  writer.Number(layout);
+  exchange(writer);
+  const MonotonicTime latest = writer.latest();
+  return {writer.TakeBytes(), latest};
+}
+
+// False: malformed, or of a layout that is not known here. No bytes: nothing has changed.
+template <typename Exchange>
+bool Read(std::string_view bytes, microseconds shift, Exchange exchange) {
+  if (bytes.empty()) return true;
+  StateReader reader(bytes, shift);
+  int layout = 0;
+  reader.Number(layout, kLatestLayout + 1);
+  if (layout < 1 || layout > kLatestLayout) return false;
+  reader.SetLayout(layout);
+  exchange(reader);
+  return reader.IsSound() && reader.IsAtEnd();
 }
 
 }  // namespace
@@ -153,36 +176,31 @@ const TargetTable::Entry* TargetTable::FindEntry(const FieldName& name) const {
 }
 
 TargetTable::FieldState TargetTable::WriteField(const FieldName& name, StateScope scope) const {
-  StateWriter writer(scope);
-  writer.Number(kLayout);
   if (name.document.kind == DocumentKind::kClient) {
     const Limits* limits = clients_.LimitsOf(name.document.name);
     if (limits == nullptr) return {};
-    Limits::Exchange(writer, *limits);
-  } else if (IsTarget(name)) {
+    return Write(1, scope, [&](StateWriter& writer) { Limits::Exchange(writer, *limits); });
+  }
+  if (IsTarget(name)) {
     const Entry* entry = FindEntry(name);
     if (entry == nullptr) return {};
-    Health::Exchange(writer, entry->health);
-  } else {
-    const Provider* provider = FindProvider(name.document.name);
-    if (provider == nullptr) return {};
-    ExchangeProvider(writer, *provider);
+    return Write(entry->health.Layout(), scope,
+                 [&](StateWriter& writer) { Health::Exchange(writer, entry->health); });
   }
-  const MonotonicTime latest = writer.latest();
-  return {writer.TakeBytes(), latest};
+  const Provider* provider = FindProvider(name.document.name);
+  if (provider == nullptr) return {};
+  return Write(provider->health.Layout(), scope,
+               [&](StateWriter& writer) { ExchangeProvider(writer, *provider); });
 }
 
 std::string TargetTable::WriteUnknownField(DocumentKind kind) {
-  StateWriter writer(StateScope::kDecisive);
-  writer.Number(kLayout);
-  if (kind == DocumentKind::kClient) {
-    const Limits unknown;
-    Limits::Exchange(writer, unknown);
-  } else {
-    const Health unknown(Level::kTarget);
-    Health::Exchange(writer, unknown);
-  }
-  return writer.TakeBytes();
+  const Limits limits;
+  const Health health(Level::kTarget);
+  const auto exchange = [&](StateWriter& writer) {
+    if (kind == DocumentKind::kClient) return Limits::Exchange(writer, limits);
+    Health::Exchange(writer, health);
+  };
+  return Write(1, StateScope::kDecisive, exchange).bytes;
 }
 
 Order TargetTable::OrderOf(std::string_view name) const {
@@ -210,15 +228,10 @@ bool TargetTable::ReadProvider(Provider& provider, std::string_view bytes, micro
                                MonotonicTime now) {
   Provider read(provider.name);
   read.life = provider.life;
-  if (!bytes.empty()) {
-    StateReader reader(bytes, shift);
-    uint8_t layout = 0;
-    reader.Number(layout, UINT8_MAX);
-    if (layout != kLayout) return false;
-    ExchangeProvider(reader, read);
-    if (!reader.IsSound() || !reader.IsAtEnd()) return false;
+  if (!Read(bytes, shift, [&](StateReader& reader) { ExchangeProvider(reader, read); })) {
+    return false;
   }
-  read.health.NoteRead(provider.health.version());
+  read.health.NoteRead(provider.health);
   read.health.window().AddFresh(provider.health.window().fresh(), now,
                                 provider.settings->breaker.window);
   provider.life = read.life;
@@ -234,18 +247,13 @@ bool TargetTable::ReadProvider(Provider& provider, std::string_view bytes, micro
 bool TargetTable::ReadTarget(const FieldName& name, std::string_view bytes, microseconds shift,
                              MonotonicTime now) {
   Health read(Level::kTarget);
-  if (!bytes.empty()) {
-    StateReader reader(bytes, shift);
-    uint8_t layout = 0;
-    reader.Number(layout, UINT8_MAX);
-    if (layout != kLayout) return false;
-    Health::Exchange(reader, read);
-    if (!reader.IsSound() || !reader.IsAtEnd()) return false;
+  if (!Read(bytes, shift, [&](StateReader& reader) { Health::Exchange(reader, read); })) {
+    return false;
   }
   const TargetName target{name.document.name, ModelOf(name)};
   Entry* entry = bytes.empty() ? Find(target).target : FindOrMake(target, now).target;
   if (entry == nullptr) return true;
-  read.NoteRead(entry->health.version());
+  read.NoteRead(entry->health);
   read.window().AddFresh(entry->health.window().fresh(), now,
                          entry->provider.settings->breaker.window);
   entry->health = std::move(read);
@@ -255,13 +263,8 @@ bool TargetTable::ReadTarget(const FieldName& name, std::string_view bytes, micr
 
 bool TargetTable::ReadClient(Limits& limits, std::string_view bytes, microseconds shift) {
   Limits read;
-  if (!bytes.empty()) {
-    StateReader reader(bytes, shift);
-    uint8_t layout = 0;
-    reader.Number(layout, UINT8_MAX);
-    if (layout != kLayout) return false;
-    Limits::Exchange(reader, read);
-    if (!reader.IsSound() || !reader.IsAtEnd()) return false;
+  if (!Read(bytes, shift, [&](StateReader& reader) { Limits::Exchange(reader, read); })) {
+    return false;
   }
   limits = std::move(read);
   return true;
@@ -296,7 +299,8 @@ std::vector<KeyRecord> TargetTable::FactsOf(std::string_view provider_name,
   facts.back().health.credential_fingerprint = provider->credential_fingerprint;
   for (const auto& [model, target] : provider->targets) {
     HealthRecord record = target->health.ToRecord(now);
-    if (!record.IsEmpty()) facts.push_back({provider->name, model, std::move(record)});
+    const bool was_ruled = record.ruling.order != 0;
+    if (!record.IsEmpty() || was_ruled) facts.push_back({provider->name, model, std::move(record)});
   }
   return facts;
 }

@@ -12,11 +12,12 @@ namespace {
 void Tally(const Verdict& verdict, AdmissionTally& tally) {
   if (verdict.granted_index < 0) {
     ++tally.refused[static_cast<size_t>(verdict.decisions.front().reason)];
-  } else if (verdict.decisions[static_cast<size_t>(verdict.granted_index)].decision ==
-             Decision::kAdmitProbe) {
-    ++tally.probes;
-  } else {
-    ++tally.admitted;
+    return;
+  }
+  const TargetDecision& granted = verdict.decisions[static_cast<size_t>(verdict.granted_index)];
+  ++(granted.decision == Decision::kAdmitProbe ? tally.probes : tally.admitted);
+  if (granted.overruled != RefusalReason::kNone) {
+    ++tally.overruled[static_cast<size_t>(granted.overruled)];
   }
 }
 

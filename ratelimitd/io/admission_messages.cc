@@ -205,6 +205,7 @@ void BuildVerdict(const Verdict& verdict, uint64_t correlation_id, pb::Verdict& 
     built.set_decision(static_cast<pb::AdmitDecision>(decision.decision));
     built.set_reason(static_cast<pb::RefusalReason>(decision.reason));
     built.set_retry_after_ms(decision.retry_after.count());
+    built.set_overruled_reason(static_cast<pb::RefusalReason>(decision.overruled));
   }
   if (!verdict.client_limits) return;
   const LimitStatus& status = *verdict.client_limits;

@@ -11,13 +11,13 @@ void AdmissionService::Listen(CallQueue& queue) {
   SessionCall::Listen(service_, queue, desk_, sessions_);
   UnaryCall<Async, pb::AdmitRequest, pb::AdmitResponse>::Listen(
       service_, &Async::RequestAdmit, queue,
-      [this](const pb::AdmitRequest& request, pb::AdmitResponse& response, const Finish& finish) {
+      [this](const auto&, const auto& request, auto& response, const Finish& finish) {
         if (desk_.IsInFleet()) return desk_.SubmitAdmit(request, response, finish);
         finish(desk_.Admit(request, response));
       });
   UnaryCall<Async, pb::ReportRequest, pb::ReportResponse>::Listen(
       service_, &Async::RequestReport, queue,
-      [this](const pb::ReportRequest& request, pb::ReportResponse& response, const Finish& finish) {
+      [this](const auto&, const auto& request, auto& response, const Finish& finish) {
         if (desk_.IsInFleet()) return desk_.SubmitReport(request, response, finish);
         uint64_t ticket = 0;
         const grpc::Status status = desk_.Report(request, response, ticket);

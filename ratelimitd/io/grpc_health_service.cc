@@ -65,7 +65,7 @@ GrpcHealthService::Status GrpcHealthService::StatusOf(const std::string& name) {
 void GrpcHealthService::Listen(CallQueue& queue) {
   UnaryCall<Async, HealthCheckRequest, HealthCheckResponse>::Listen(
       service_, &Async::RequestCheck, queue,
-      [this](const auto& request, auto& response, const Finish& finish) {
+      [this](const auto&, const auto& request, auto& response, const Finish& finish) {
         response.set_status(StatusOf(request.service()));
         if (response.status() != HealthCheckResponse::SERVICE_UNKNOWN) {
           finish(grpc::Status::OK);

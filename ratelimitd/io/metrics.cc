@@ -44,6 +44,13 @@ void Metrics::AddAdmissionSeries() {
     const std::string reason(ReasonName(static_cast<RefusalReason>(i)));
     refused_[i] = &asks.Add({{"decision", "refuse"}, {"reason", reason}});
   }
+  auto& overruled =
+      CounterFamily(registry_, "candor_ratelimitd_overruled_asks_total",
+                    "Asks admitted by an operator's word, by the reason to refuse them.");
+  for (int i = 1; i < kRefusalReasons; ++i) {
+    const std::string reason(ReasonName(static_cast<RefusalReason>(i)));
+    overruled_[i] = &overruled.Add({{"reason", reason}});
+  }
   auto& reports = CounterFamily(registry_, "candor_ratelimitd_reports_total",
                                 "Reports of attempts, by effect.");
   for (int kind = 1; kind < kOutcomeKinds; ++kind) {
@@ -110,6 +117,14 @@ void Metrics::AddTableSeries() {
     const std::string state(HealthStateName(static_cast<HealthState>(i)));
     targets_[i] = &targets.Add({{"state", state}});
   }
+  auto& overrides = prometheus::BuildGauge()
+                        .Name("candor_ratelimitd_overrides")
+                        .Help("Overrides of operators in force, on providers and on targets.")
+                        .Register(registry_);
+  for (int i = 1; i < kOverrideModes; ++i) {
+    const std::string mode(OverrideModeName(static_cast<OverrideMode>(i)));
+    overrides_[i] = &overrides.Add({{"mode", mode}});
+  }
   reporters_ = &AddGauge(registry_, "candor_ratelimitd_reporters", "Remembered reporters.");
   evicted_ = &CounterFamily(registry_, "candor_ratelimitd_targets_evicted_total",
                             "Targets without facts forgotten to make room.")
@@ -128,6 +143,7 @@ void Metrics::Count(const AdmissionTally& tally) {
   if (tally.probes > 0) probes_->Increment(tally.probes);
   for (int i = 1; i < kRefusalReasons; ++i) {
     if (tally.refused[i] > 0) refused_[i]->Increment(tally.refused[i]);
+    if (tally.overruled[i] > 0) overruled_[i]->Increment(tally.overruled[i]);
   }
   for (int kind = 1; kind < kOutcomeKinds; ++kind) {
     for (int ack = 1; ack < kAckStatuses; ++ack) {
@@ -187,6 +203,9 @@ void Metrics::ShowProviders(const std::vector<ProviderState>& states) {
 std::string Metrics::Render(const TableStats& stats) {
   for (int i = 1; i < kHealthStates; ++i) {
     targets_[i]->Set(static_cast<double>(stats.targets_by_state[i]));
+  }
+  for (int i = 1; i < kOverrideModes; ++i) {
+    overrides_[i]->Set(static_cast<double>(stats.overrides_by_mode[i]));
   }
   reporters_->Set(static_cast<double>(stats.reporters));
   ShowProviders(stats.provider_states);

@@ -24,6 +24,8 @@ namespace ratelimitd {
 // What one message amounted to; tallied first so that a series is touched once per message.
 struct AdmissionTally {
   std::array<int, kRefusalReasons> refused{};  // asks, by the reason of the first target
+  // Admitted by an operator's word, by the reason why they would else have been refused.
+  std::array<int, kRefusalReasons> overruled{};
   int admitted = 0;
   int probes = 0;
   std::array<std::array<int, kAckStatuses>, kOutcomeKinds> reports{};
@@ -73,6 +75,7 @@ class Metrics {
   prometheus::Counter* admitted_ = nullptr;
   prometheus::Counter* probes_ = nullptr;
   std::array<prometheus::Counter*, kRefusalReasons> refused_{};
+  std::array<prometheus::Counter*, kRefusalReasons> overruled_{};
   std::array<std::array<prometheus::Counter*, kAckStatuses>, kOutcomeKinds> reports_{};
   prometheus::Histogram* decision_seconds_ = nullptr;
   prometheus::Counter* commits_ok_ = nullptr;
@@ -92,6 +95,7 @@ class Metrics {
   prometheus::Gauge* sessions_ = nullptr;
   prometheus::Gauge* watchers_ = nullptr;
   std::array<prometheus::Gauge*, kHealthStates> targets_{};
+  std::array<prometheus::Gauge*, kOverrideModes> overrides_{};
   prometheus::Gauge* reporters_ = nullptr;
   prometheus::Counter* evicted_ = nullptr;
   prometheus::Counter* not_remembered_ = nullptr;

@@ -131,12 +131,12 @@ grpc::Status ProviderHealthService::Get(const pb::GetProviderRequest& request,
 void ProviderHealthService::Listen(CallQueue& queue) {
   UnaryCall<Async, pb::ListProvidersRequest, pb::ListProvidersResponse>::Listen(
       service_, &Async::RequestListProviders, queue,
-      [this](const auto& request, auto& response, const Finish& finish) {
+      [this](const auto&, const auto& request, auto& response, const Finish& finish) {
         finish(List(request, response));
       });
   UnaryCall<Async, pb::GetProviderRequest, pb::GetProviderResponse>::Listen(
       service_, &Async::RequestGetProvider, queue,
-      [this](const auto& request, auto& response, const Finish& finish) {
+      [this](const auto&, const auto& request, auto& response, const Finish& finish) {
         finish(Get(request, response));
       });
   using Watch = WatchCall<Async, pb::WatchProvidersRequest, pb::WatchProvidersResponse>;

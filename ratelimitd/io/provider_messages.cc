@@ -12,7 +12,14 @@ static_assert(static_cast<int>(HealthState::kBackingOff) == pb::HEALTH_STATE_BAC
 static_assert(static_cast<int>(HealthState::kHalfOpen) == pb::HEALTH_STATE_HALF_OPEN);
 static_assert(static_cast<int>(HealthState::kOpen) == pb::HEALTH_STATE_OPEN);
 static_assert(static_cast<int>(HealthState::kBlocked) == pb::HEALTH_STATE_BLOCKED);
+static_assert(static_cast<int>(HealthState::kObserveOnly) == pb::HEALTH_STATE_OBSERVE_ONLY);
+static_assert(static_cast<int>(HealthState::kForcedClosed) == pb::HEALTH_STATE_FORCED_CLOSED);
+static_assert(static_cast<int>(HealthState::kForcedOpen) == pb::HEALTH_STATE_FORCED_OPEN);
 static_assert(kHealthStates == pb::HealthState_ARRAYSIZE);
+
+static_assert(static_cast<int>(OverrideMode::kObserveOnly) == pb::OVERRIDE_MODE_OBSERVE_ONLY);
+static_assert(static_cast<int>(OverrideMode::kForcedClosed) == pb::OVERRIDE_MODE_FORCE_CLOSED);
+static_assert(static_cast<int>(OverrideMode::kForcedOpen) == pb::OVERRIDE_MODE_FORCE_OPEN);
 
 template <typename Message>
 void SetNanoseconds(std::chrono::nanoseconds length, Message& message) {
@@ -47,6 +54,14 @@ void BuildLimits(const LimitView& limits, pb::ProviderLimits& message) {
   message.set_concurrent_in_use(limits.running);
 }
 
+void BuildOverride(const OverrideView& ruling, const ClockPair& clocks,
+                   pb::ActiveOverride& message) {
+  message.set_mode(static_cast<pb::OverrideMode>(ruling.mode));
+  SetDate(ruling.began, clocks, *message.mutable_began_at());
+  message.set_learned_state(ToProto(ruling.learned_state));
+  message.set_overruled_requests(static_cast<int64_t>(ruling.overruled));
+}
+
 }  // namespace
 
 void BuildHealth(const HealthView& view, const ClockPair& clocks, pb::Health& message) {
@@ -65,6 +80,7 @@ void BuildHealth(const HealthView& view, const ClockPair& clocks, pb::Health& me
   for (const Transition& transition : view.history) {
     BuildTransition(transition, clocks, *message.add_transitions());
   }
+  if (view.ruling) BuildOverride(*view.ruling, clocks, *message.mutable_active_override());
 }
 
 std::vector<pb::Provider> BuildProviders(const std::vector<const HealthView*>& views,

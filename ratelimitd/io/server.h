@@ -1,20 +1,17 @@
-// The gRPC server: every service on the same few completion queues, one thread each; nothing else
-// polls, since a thread that polls may be woken for another's socket and has to pass it on.
+// The gRPC port of the gateways, with every service on it.
 #pragma once
-
-#include <grpcpp/server.h>
 
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "ratelimitd/io/admin_service.h"
 #include "ratelimitd/io/admission_service.h"
 #include "ratelimitd/io/grpc_health_service.h"
+#include "ratelimitd/io/grpc_listener.h"
 #include "ratelimitd/io/provider_health_service.h"
 #include "ratelimitd/io/reflection_service.h"
-#include "ratelimitd/io/server_certificates.h"
 
 namespace ratelimitd {
 
@@ -25,6 +22,7 @@ struct ServerParts {
   DurableWaiters& waiters;
   FleetWorker* fleet = nullptr;                // null: this ratelimitd is alone
   ServerCertificates* certificates = nullptr;  // null: plain text
+  AdminService* admin = nullptr;               // null: not on this port
 };
 
 class Server {
@@ -37,7 +35,7 @@ class Server {
   ~Server();
 
   // "127.0.0.1:50051", with the real port.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
 
   // Health checks say not serving; calls are still taken.
   void AnnounceDrain();
@@ -55,9 +53,7 @@ class Server {
   ProviderHealthService provider_health_;
   GrpcHealthService health_;
   ReflectionService reflection_;
-  std::string address_;
-  std::unique_ptr<grpc::Server> server_;
-  std::vector<std::unique_ptr<CallQueue>> queues_;
+  std::unique_ptr<GrpcListener> listener_;
 };
 
 }  // namespace ratelimitd

@@ -17,8 +17,8 @@ using Finish = std::function<void(const grpc::Status&)>;
 template <typename Service, typename Request, typename Response>
 class UnaryCall {
  public:
-  using Handler =
-      std::function<void(const Request& request, Response& response, const Finish& finish)>;
+  using Handler = std::function<void(const grpc::ServerContext& context, const Request& request,
+                                     Response& response, const Finish& finish)>;
   using RequestMethod = void (Service::*)(grpc::ServerContext*, Request*,
                                           grpc::ServerAsyncResponseWriter<Response>*,
                                           grpc::CompletionQueue*, grpc::ServerCompletionQueue*,
@@ -42,7 +42,7 @@ class UnaryCall {
       return;
     }
     Listen(service_, method_, hold_.queue(), handler_);
-    handler_(request_, response_, [this](const grpc::Status& status) {
+    handler_(context_, request_, response_, [this](const grpc::Status& status) {
       if (status.ok()) {
         writer_.Finish(response_, status, &on_finish_);
       } else {

@@ -46,6 +46,7 @@ class WatchCall final : public Watcher,
 
   void OnTick(const WatchTick& tick) override {
     const std::lock_guard lock(mutex_);
+    is_behind_ = is_writing_;
     if (is_writing_ || is_finishing_ || is_done_) return;
     response_.Clear();
     if (!source_->Next(tick, response_)) return;
@@ -82,13 +83,15 @@ class WatchCall final : public Watcher,
 
   void OnWrite(bool) {
     const auto keep = self_;
+    bool is_behind = false;
     {
       const std::lock_guard lock(mutex_);
       is_writing_ = false;
+      is_behind = is_behind_;
       if (is_ending_) FinishNow();
       LetGoWhenOver();
     }
-    method_.hub.Wake();
+    if (is_behind) method_.hub.Wake();
   }
 
   void OnFinish(bool) {
@@ -142,6 +145,7 @@ class WatchCall final : public Watcher,
   Response response_;
   grpc::Status end_;
   bool is_writing_ = false;
+  bool is_behind_ = false;  // something may have changed while a message was written
   bool is_ending_ = false;
   bool is_finishing_ = false;
   bool is_finished_ = false;

@@ -36,6 +36,16 @@ constexpr char kCreate[] =
 constexpr char kPut[] = "INSERT OR REPLACE INTO health VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
 constexpr char kErase[] = "DELETE FROM health WHERE provider = ? AND model = ?";
 constexpr char kSelect[] = "SELECT * FROM health";
+// A table of its own, which earlier versions do not know and need not.
+constexpr char kCreateOverrides[] =
+    "CREATE TABLE IF NOT EXISTS overrides("
+    " provider TEXT NOT NULL, model TEXT NOT NULL, stored_at_ms INTEGER NOT NULL,"
+    " mode INTEGER NOT NULL, remaining_ms INTEGER NOT NULL,"
+    " why TEXT NOT NULL, operator TEXT NOT NULL,"
+    " PRIMARY KEY(provider, model)) WITHOUT ROWID";
+constexpr char kPutOverride[] = "INSERT OR REPLACE INTO overrides VALUES(?,?,?,?,?,?,?)";
+constexpr char kEraseOverride[] = "DELETE FROM overrides WHERE provider = ? AND model = ?";
+constexpr char kSelectOverrides[] = "SELECT * FROM overrides";
 
 int64_t UnixMillis(common::WallTime time) {
   return std::chrono::duration_cast<milliseconds>(time.time_since_epoch()).count();
@@ -85,9 +95,10 @@ class Columns {
   int index_ = 0;
 };
 
+constexpr int64_t kMaxMillis = int64_t{1} << 53;
+
 StampedRecord ReadRow(sqlite3_stmt* statement) {
   constexpr int64_t kMaxCount = 1000;
-  constexpr int64_t kMaxMillis = int64_t{1} << 53;
   Columns columns(statement);
   StampedRecord row;
   HealthRecord& health = row.record.health;
@@ -111,6 +122,21 @@ StampedRecord ReadRow(sqlite3_stmt* statement) {
   return row;
 }
 
+StampedRecord ReadOverrideRow(sqlite3_stmt* statement) {
+  constexpr auto kLastMode = static_cast<int64_t>(OverrideMode::kForcedOpen);
+  Columns columns(statement);
+  StampedRecord row;
+  OperatorOverride::Record& ruling = row.record.health.ruling;
+  row.record.provider = columns.Text();
+  row.record.model = columns.Text();
+  row.stored_at = common::WallTime(milliseconds(columns.Int(kMaxMillis / 1000)));
+  ruling.mode = static_cast<OverrideMode>(columns.Int(kLastMode));
+  ruling.remaining = columns.Millis();
+  ruling.cause.why = columns.Text();
+  ruling.cause.reporter = columns.Text();
+  return row;
+}
+
 absl::Status CheckDirectory(const std::string& path) {
   std::filesystem::path directory = std::filesystem::path(path).parent_path();
   if (directory.empty()) directory = ".";
@@ -128,8 +154,8 @@ absl::Status CheckDirectory(const std::string& path) {
 }
 
 bool IsOutdated(const HealthRecord& health, milliseconds age) {
-  const milliseconds end =
-      std::max({health.backoff_remaining, health.breaker.remaining, health.block.remaining});
+  const milliseconds end = std::max({health.backoff_remaining, health.breaker.remaining,
+                                     health.block.remaining, health.ruling.remaining});
   return health.credential_fingerprint.empty() && age > end + kUsefulAfterEnd;
 }
 
@@ -159,6 +185,8 @@ HealthDatabase::HealthDatabase(sqlite3* database, std::string path)
 HealthDatabase::~HealthDatabase() {
   sqlite3_finalize(put_);
   sqlite3_finalize(erase_);
+  sqlite3_finalize(put_override_);
+  sqlite3_finalize(erase_override_);
   sqlite3_close_v2(database_);
 }
 
@@ -178,13 +206,17 @@ absl::Status HealthDatabase::Prepare() {
   if (version != 0 && version != kLayoutVersion) {
     return absl::DataLossError(Concat(path_, " has the unknown layout version ", version));
   }
-  if (absl::Status status = Run(kCreate); !status.ok()) return status;
+  for (const char* sql : {kCreate, kCreateOverrides}) {
+    if (absl::Status status = Run(sql); !status.ok()) return status;
+  }
   if (absl::Status status = Run(Concat("PRAGMA user_version=", kLayoutVersion).c_str());
       !status.ok()) {
     return status;
   }
   if (sqlite3_prepare_v2(database_, kPut, -1, &put_, nullptr) != SQLITE_OK ||
-      sqlite3_prepare_v2(database_, kErase, -1, &erase_, nullptr) != SQLITE_OK) {
+      sqlite3_prepare_v2(database_, kErase, -1, &erase_, nullptr) != SQLITE_OK ||
+      sqlite3_prepare_v2(database_, kPutOverride, -1, &put_override_, nullptr) != SQLITE_OK ||
+      sqlite3_prepare_v2(database_, kEraseOverride, -1, &erase_override_, nullptr) != SQLITE_OK) {
     return absl::DataLossError(Concat(path_, " has another table layout"));
   }
   return absl::OkStatus();
@@ -210,7 +242,33 @@ absl::StatusOr<std::vector<StampedRecord>> HealthDatabase::ReadAll() {
   while ((result = sqlite3_step(statement)) == SQLITE_ROW) rows.push_back(ReadRow(statement));
   sqlite3_finalize(statement);
   if (result != SQLITE_DONE) return Error("read");
+  if (absl::Status status = ReadOverrides(rows); !status.ok()) return status;
   return rows;
+}
+
+absl::Status HealthDatabase::ReadOverrides(std::vector<StampedRecord>& rows) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(database_, kSelectOverrides, -1, &statement, nullptr) != SQLITE_OK) {
+    return Error("read");
+  }
+  int result = SQLITE_ROW;
+  while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+    StampedRecord row = ReadOverrideRow(statement);
+    // Both rows of a key were written together, but for a version that knew only the other.
+    const auto same = std::find_if(rows.begin(), rows.end(), [&](const StampedRecord& other) {
+      return other.record.provider == row.record.provider && other.record.model == row.record.model;
+    });
+    if (same == rows.end()) {
+      rows.push_back(std::move(row));
+      continue;
+    }
+    OperatorOverride::Record& ruling = row.record.health.ruling;
+    const auto later = std::chrono::duration_cast<milliseconds>(same->stored_at - row.stored_at);
+    ruling.remaining -= std::clamp(later, milliseconds(0), ruling.remaining);
+    same->record.health.ruling = std::move(ruling);
+  }
+  sqlite3_finalize(statement);
+  return result == SQLITE_DONE ? absl::OkStatus() : Error("read");
 }
 
 absl::Status HealthDatabase::Write(const std::vector<StampedRecord>& records) {
@@ -227,6 +285,7 @@ absl::Status HealthDatabase::Write(const std::vector<StampedRecord>& records) {
 }
 
 absl::Status HealthDatabase::WriteOne(const StampedRecord& stamped) {
+  if (absl::Status status = WriteOverride(stamped); !status.ok()) return status;
   const KeyRecord& key = stamped.record;
   const HealthRecord& health = key.health;
   sqlite3_stmt* statement = health.IsEmpty() ? erase_ : put_;
@@ -249,6 +308,27 @@ absl::Status HealthDatabase::WriteOne(const StampedRecord& stamped) {
         .Text(health.cause.reporter)
         .Text(health.credential_fingerprint);
   }
+  return Step(statement);
+}
+
+absl::Status HealthDatabase::WriteOverride(const StampedRecord& stamped) {
+  const KeyRecord& key = stamped.record;
+  const OperatorOverride::Record& ruling = key.health.ruling;
+  const bool is_set = ruling.mode != OverrideMode::kNone;
+  sqlite3_stmt* statement = is_set ? put_override_ : erase_override_;
+  Binder binder(statement);
+  binder.Text(key.provider).Text(key.model);
+  if (is_set) {
+    binder.Int(UnixMillis(stamped.stored_at))
+        .Int(static_cast<int>(ruling.mode))
+        .Int(ruling.remaining.count())
+        .Text(ruling.cause.why)
+        .Text(ruling.cause.reporter);
+  }
+  return Step(statement);
+}
+
+absl::Status HealthDatabase::Step(sqlite3_stmt* statement) {
   const int result = sqlite3_step(statement);
   absl::Status status = result == SQLITE_DONE ? absl::OkStatus() : Error("write");
   sqlite3_reset(statement);

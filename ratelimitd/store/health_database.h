@@ -1,5 +1,5 @@
-// The sqlite file: one row per key with something to remember. Blocking; used by one thread at a
-// time.
+// The sqlite file: one row per key with something to remember, and one for each override in force.
+// Blocking; used by one thread at a time.
 #pragma once
 
 #include <memory>
@@ -48,13 +48,18 @@ class HealthDatabase {
   HealthDatabase(sqlite3* database, std::string path);
   absl::Status Prepare();
   absl::Status Run(const char* sql);
+  absl::Status ReadOverrides(std::vector<StampedRecord>& rows);
   absl::Status WriteOne(const StampedRecord& record);
+  absl::Status WriteOverride(const StampedRecord& record);
+  absl::Status Step(sqlite3_stmt* statement);
   absl::Status Error(const char* doing) const;
 
   sqlite3* database_;
   std::string path_;
   sqlite3_stmt* put_ = nullptr;
   sqlite3_stmt* erase_ = nullptr;
+  sqlite3_stmt* put_override_ = nullptr;
+  sqlite3_stmt* erase_override_ = nullptr;
 };
 
 // Renames the file and its companions (-wal, -shm) by appending ".corrupt-" and `suffix`. Returns

@@ -73,6 +73,15 @@ TEST(ConfigTest, MistakesAreNamedWithTheirPlace) {
       {"provider without a name", "providers: [{breaker: {open: 1s}}]", "name"},
       {"provider twice", "providers: [{name: a}, {name: a}]", "earlier"},
       {"no mapping", "[1]", "r.yaml:1:1"},
+      {"certificate without a key", "tls: {cert_file: /nowhere.pem}", "key_file"},
+      {"absent certificate", "tls: {cert_file: /nowhere.pem, key_file: /nowhere.key}",
+       "r.yaml:1:18: tls.cert_file"},
+      {"operators without a door", "admin_service: {}", "listen: 127.0.0.1:50052"},
+      {"names without certificates", "admin_service: {client_names: [ops]}", "client_ca_file"},
+      {"names without certificates on a listener of its own",
+       "admin_service: {listen: '127.0.0.1:1', client_names: [ops]}", "client_ca_file"},
+      {"operators' door open to all", "admin_service: {listen: '0.0.0.0:1'}", "127.0.0.1"},
+      {"TLS of no listener", "admin_service: {client_names: [ops], tls: {}}", "listen"},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.name);
@@ -106,6 +115,7 @@ TEST(ConfigTest, OnlySomeChangesNeedARestart) {
   EXPECT_TRUE(NeedsRestart(*current, *Parse("listen: 127.0.0.1:1")));
   EXPECT_TRUE(NeedsRestart(*current, *Parse("store: {kind: memory}")));
   EXPECT_TRUE(NeedsRestart(*current, *Parse("threads: 3")));
+  EXPECT_TRUE(NeedsRestart(*current, *Parse("admin_service: {listen: 'localhost:1'}")));
 }
 
 }  // namespace

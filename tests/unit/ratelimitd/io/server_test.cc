@@ -286,6 +286,52 @@ TEST_F(ServerTest, WatchShowsASnapshotThenTheChange) {
   EXPECT_EQ(response.providers(0).targets(0).health().state(), pb::HEALTH_STATE_BACKING_OFF);
 }
 
+// While nobody reads, what changes is not queued: the state is told when there is room again.
+TEST_F(ServerTest, WatcherThatReadsSlowlyIsToldTheLatestStateOnly) {
+  constexpr int kChanges = 5000;
+  const std::string why(400, 'x');
+  Admit("openai");
+  grpc::ClientContext context;
+  auto watch = providers_->WatchProviders(&context, {});
+  pb::WatchProvidersResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  for (int i = 1; i <= kChanges; ++i) {
+    table_.Update([&](TargetTable& table, auto next_moment) {
+      table.Override({.name = {"openai", ""},
+                      .mode = OverrideMode::kForcedOpen,
+                      .length = 1h,
+                      .cause = {why, std::to_string(i)}},
+                     next_moment());
+    });
+  }
+  int messages = 0;
+  do {
+    ASSERT_TRUE(watch->Read(&response));
+    ++messages;
+  } while (response.providers(0).health().reporter() != std::to_string(kChanges));
+  EXPECT_LT(messages, kChanges / 2);
+}
+
+TEST_F(ServerTest, OneWatcherTooManyIsTurnedAway) {
+  struct Watch {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<pb::WatchProvidersResponse>> stream;
+  };
+  std::vector<std::unique_ptr<Watch>> watches;
+  pb::WatchProvidersResponse response;
+  for (size_t i = 0; i < WatchHub::kMaxWatchers; ++i) {
+    Watch& watch = *watches.emplace_back(std::make_unique<Watch>());
+    watch.stream = providers_->WatchProviders(&watch.context, {});
+    ASSERT_TRUE(watch.stream->Read(&response));
+  }
+  grpc::ClientContext context;
+  auto surplus = providers_->WatchProviders(&context, {});
+  EXPECT_FALSE(surplus->Read(&response));
+  const grpc::Status status = surplus->Finish();
+  EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), "TOO_MANY_WATCHERS");
+}
+
 TEST_F(ServerTest, HealthMirrorsProvidersAndTheServer) {
   Admit("openai");
   EXPECT_EQ(Check(""), HealthCheckResponse::SERVING);

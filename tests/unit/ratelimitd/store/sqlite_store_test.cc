@@ -1,6 +1,7 @@
 #include "ratelimitd/store/sqlite_store.h"
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +70,9 @@ TEST_F(SqliteStoreTest, EveryFieldSurvives) {
   record.health.block = {
       .kind = Block::Kind::kQuota, .remaining = 1h, .until_probe = 20min, .count = 4};
   record.health.credential_fingerprint = "0123456789abcdef";
+  record.health.ruling = {.mode = OverrideMode::kForcedOpen,
+                          .remaining = 2h,
+                          .cause = {"An operator has taken it out: a.", "operator ops"}};
   Keep({record});
   clock_.Advance(90s);
 
@@ -92,6 +96,45 @@ TEST_F(SqliteStoreTest, EveryFieldSurvives) {
   EXPECT_EQ(health.cause.why, "It said so.");
   EXPECT_EQ(health.cause.reporter, "gw-1");
   EXPECT_EQ(health.credential_fingerprint, "0123456789abcdef");
+  EXPECT_EQ(health.ruling.mode, OverrideMode::kForcedOpen);
+  EXPECT_EQ(health.ruling.remaining, 2h);
+  EXPECT_EQ(health.ruling.cause.why, "An operator has taken it out: a.");
+  EXPECT_EQ(health.ruling.cause.reporter, "operator ops");
+}
+
+KeyRecord Ruled(const std::string& provider, milliseconds remaining) {
+  KeyRecord record = Record(provider, "", 0s);
+  record.health.ruling = {.mode = OverrideMode::kForcedOpen, .remaining = remaining, .cause = {}};
+  return record;
+}
+
+TEST_F(SqliteStoreTest, AnOverrideIsKeptWithoutFactsAndGoesWithItsEnd) {
+  Keep({Ruled("openai", 2h)});
+  ASSERT_EQ(LoadAgain().size(), 1u);
+  Keep({Record("openai", "", 0s)});
+  EXPECT_TRUE(LoadAgain().empty());
+}
+
+// Earlier versions know only the table "health", and rewrite its rows later.
+TEST_F(SqliteStoreTest, AnOverrideGetsNoLongerByAVersionThatDoesNotKnowIt) {
+  Keep({Ruled("openai", 2h)});
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "UPDATE health SET stored_at_ms = stored_at_ms + 3600000",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  EXPECT_EQ(LoadAgain()[0].record.health.ruling.remaining, 1h);
+}
+
+TEST_F(SqliteStoreTest, AFileOfAnEarlierVersionIsRead) {
+  Keep({Record("openai", "gpt", 10s)});
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "DROP TABLE overrides", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  EXPECT_EQ(LoadAgain().size(), 1u);
+  EXPECT_EQ(set_aside_, "");
 }
 
 TEST_F(SqliteStoreTest, LaterPutOfAKeyWinsAndAnEmptyOneDeletes) {

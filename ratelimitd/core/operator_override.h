@@ -1,0 +1,85 @@
+// What an operator has decided about one key by hand, for a while. It stands above what reports
+// have taught (backoff, breaker, block), which goes on being learned beneath it; never above
+// configured limits. Ends by itself. Not thread-safe.
+//
+// Of two levels the one that is forced open decides; else everything is admitted that either level
+// lets pass.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "ratelimitd/core/breaker.h"
+#include "ratelimitd/core/evidence.h"
+
+namespace ratelimitd {
+
+// Numbers are those of the proto. Of two in force the higher one decides.
+enum class OverrideMode : uint8_t {
+  kNone = 0,
+  kObserveOnly = 1,   // admits everything; what would have been refused is counted
+  kForcedClosed = 2,  // admits everything
+  kForcedOpen = 3,    // admits nothing
+};
+inline constexpr int kOverrideModes = 4;
+
+// "observe_only", "forced_open": for metrics.
+std::string_view OverrideModeName(OverrideMode mode);
+
+// What an operator does to a key, as a sentence with the reason in it.
+std::string DescribeOverride(OverrideMode mode, std::string_view reason);
+std::string DescribeReset(std::string_view reason);
+
+class OperatorOverride {
+ public:
+  struct Record {
+    OverrideMode mode = OverrideMode::kNone;
+    milliseconds remaining{0};
+    Cause cause{};
+    Order order = 0;  // tells which of two records is newer; 0 after a restart
+  };
+
+  // kNone ends the one in force. Begins a generation, as every call of an operator does: what was
+  // admitted before `stamp` teaches nothing any more.
+  void Set(OverrideMode mode, MonotonicTime until, const Stamp& stamp, Cause cause);
+  // Only begins a generation.
+  void BeginGeneration(const Stamp& stamp) { stamp_ = stamp; }
+  // Ends it when its time has come.
+  void Advance(MonotonicTime now);
+
+  bool IsSet() const { return mode_ != OverrideMode::kNone; }
+  OverrideMode mode() const { return mode_; }
+  MonotonicTime until() const { return until_; }
+  MonotonicTime began() const { return began_; }
+  const Cause& cause() const { return cause_; }
+  const Stamp& stamp() const { return stamp_; }
+  // Whether the attempt was admitted before an operator began a generation.
+  bool IsOutdated(const Evidence& evidence) const {
+    return stamp_.order != 0 && evidence.Predates(stamp_);
+  }
+
+  Record ToRecord(MonotonicTime now) const;
+
+  template <typename Archive>
+  static void Exchange(Archive& archive, auto& ruling) {
+    archive.Choice(ruling.mode_, OverrideMode::kForcedOpen);
+    archive.Time(ruling.until_);
+    archive.Time(ruling.began_);
+    Stamp::Exchange(archive, ruling.stamp_);
+    Cause::Exchange(archive, ruling.cause_);
+  }
+
+ private:
+  OverrideMode mode_ = OverrideMode::kNone;
+  MonotonicTime until_;
+  MonotonicTime began_;
+  Stamp stamp_;  // of the last thing that an operator did
+  Cause cause_;
+};
+
+// The stronger of both, null: none. The answer under it to an ask to which facts alone would answer
+// `learned`; an admission against them names in `overruled` why they would have refused.
+Breaker::View Overrule(const OperatorOverride* strongest, const Breaker::View& learned);
+
+}  // namespace ratelimitd
