@@ -7,6 +7,9 @@ namespace ratelimitd {
 namespace {
 
 constexpr milliseconds kTickInterval = std::chrono::seconds(1);
+// Between two passes over the table, in lengths of the first.
+constexpr int kRest = 4;
+constexpr common::MonotonicTime::duration kLongestRest = milliseconds(100);
 
 }  // namespace
 
@@ -67,24 +70,28 @@ void WatchHub::Run() {
     is_woken_ = false;
     if (is_stopping_ || watchers_.empty()) continue;
     lock.unlock();
-    Tick();
+    const auto held = Tick();
     lock.lock();
+    changed_.wait_for(lock, std::min(kRest * held, kLongestRest), [this] { return is_stopping_; });
   }
 }
 
-void WatchHub::Tick() {
+common::MonotonicTime::duration WatchHub::Tick() {
   const auto watchers = Watchers();
   uint64_t oldest = std::numeric_limits<uint64_t>::max();
   for (const auto& watcher : watchers) oldest = std::min(oldest, watcher->version());
   WatchTick tick;
   tick.wall = table_.clock().Wall();
+  const common::MonotonicTime began = table_.clock().Monotonic();
   table_.Update([&](TargetTable& table, auto next_moment) {
     const Moment moment = next_moment();
     tick.now = moment.now;
     tick.views = table.ViewChangedSince(oldest, moment);
     tick.version = table.view_version();
   });
+  const common::MonotonicTime::duration held = table_.clock().Monotonic() - began;
   for (const auto& watcher : watchers) watcher->OnTick(tick);
+  return held;
 }
 
 }  // namespace ratelimitd
