@@ -39,6 +39,9 @@ constexpr std::array<StateLook, kHealthStates> kLooks = {{
     {"Breaker half open", "◔", ""},
     {"Breaker open", "○", "probed in"},
     {"Blocked", "✕", "blocked for"},
+    {"Only observed", "◌", "override ends in"},
+    {"Forced closed", "◉", "override ends in"},
+    {"Forced open", "⊘", "override ends in"},
 }};
 
 const StateLook& LookOf(int state) { return kLooks[static_cast<size_t>(state)]; }
