@@ -78,7 +78,7 @@ struct HealthView {
   WindowCounts window{};
   int probes_out = 0;
   std::vector<Transition> history{};
-  std::optional<LimitView> limits{};  // of a provider that has some
+  std::optional<LimitView> limits{};     // of a provider that has some
   std::optional<OverrideView> ruling{};  // an operator's, while it is in force
   uint64_t version = 0;
 };
