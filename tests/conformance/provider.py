@@ -44,7 +44,7 @@ class ProviderThread:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
 
-    def next(self, asked, path):
+    def next(self, asked, path, _key):
         """For serve.Provider: what to do with a request for this path."""
         call = dialects.locate(path, json.dumps({"model": asked.model}))
         try:
