@@ -152,6 +152,8 @@ class AdminConnection {
     char buffer[4 * 1024];
     const ssize_t count = recv(fd_, buffer, sizeof buffer, 0);
     if (count == 0 || (count < 0 && !IsTransient())) is_done_ = true;
+    // Who watches has nothing more to say, and all day to say it.
+    if (count > 0 && IsStream()) is_done_ = true;
     if (count <= 0 || is_answered_) return;
     received_.append(buffer, static_cast<size_t>(count));
     auto reply = ReplyToReceived(received_, pages, limits.request_bytes, has_room_for_stream);

@@ -164,6 +164,16 @@ TEST_F(AdminEventsTest, StreamsNeverTakeThePlaceOfOneAnswer) {
   EXPECT_EQ(board_.watchers, 8);
 }
 
+TEST_F(AdminEventsTest, AWatcherThatGoesOnTalkingIsClosed) {
+  Start({.heartbeat = 1h});
+  AdminClient client(server_->address());
+  client.Send(kWatch);
+  client.ReceiveUntil("\r\n\r\n");
+  client.Send("and another thing");
+  EXPECT_EQ(client.Receive(), "");
+  WaitForWatchers(0);
+}
+
 TEST_F(AdminEventsTest, AWatcherThatTakesNothingIsClosed) {
   Start({.event_within = 20ms});
   board_.Show(Concat("data: ", std::string(8 << 20, 'x'), "\n\n"));
