@@ -40,6 +40,7 @@ std::vector<TargetTable::Ranked> TargetTable::Rank(std::string_view filter, cons
       Advance(*target, moment);
       path.assign(name).append("/").append(model);
       if (!ContainsIgnoringCase(path, wanted)) continue;
+      // By number an operator's word, on either level, comes before what was learned.
       ranked.push_back({std::max(of_provider, target->health.StateAt(moment.now)), provider.get(),
                         target.get()});
     }

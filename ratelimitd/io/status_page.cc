@@ -181,6 +181,14 @@ void AddWhy(const pb::Health& health, HtmlText& html) {
   if (!health.reporter().empty()) {
     html.Markup(" <small>Reported by ").Text(health.reporter()).Markup("</small>");
   }
+  if (health.has_active_override()) {
+    const pb::ActiveOverride& ruling = health.active_override();
+    html.Markup(" <small>Without the override: ")
+        .Text(LookOf(ruling.learned_state()).word)
+        .Markup(". Admitted against it: ")
+        .Text(CountText(ruling.overruled_requests(), "request", "requests"))
+        .Markup("</small>");
+  }
 }
 
 // `failed`: what counts as a failure here.

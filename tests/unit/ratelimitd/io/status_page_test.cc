@@ -82,6 +82,19 @@ TEST(StatusPageTest, WhatHoldsForTheProviderHoldsForItsTargets) {
   EXPECT_FALSE(Contains(rows, "chip backing_off"));
 }
 
+TEST(StatusPageTest, AnOverrideTellsWhatWouldBeWithoutIt) {
+  HealthView view = View("openai", "gpt", HealthState::kForcedClosed);
+  view.ruling = OverrideView{.mode = OverrideMode::kForcedClosed,
+                             .began = kNow - 5s,
+                             .learned_state = HealthState::kOpen,
+                             .overruled = 1234};
+  const std::string rows =
+      Rows(RenderStatus(Picture({View("openai", "", HealthState::kBlocked), view}), {}));
+  EXPECT_TRUE(Contains(rows, "override ends in"));
+  EXPECT_TRUE(Contains(rows, "Without the override: Breaker open. Admitted against it: 1,234 "))
+      << rows;
+}
+
 TEST(StatusPageTest, TheMostSeriousProviderAndTargetComeFirst) {
   const StatusView view = RenderStatus(
       Picture({View("a", "", HealthState::kHealthy), View("a", "x", HealthState::kHealthy),
