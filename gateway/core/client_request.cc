@@ -66,6 +66,11 @@ class RequestReceiver final : public JsonReceiver {
   }
 
   bool OnValue(int depth, const JsonValue& value, size_t end) override {
+    if (++values_ > kMaxRequestValues) {
+      return Refuse(
+          "", "invalid_json",
+          common::Concat("The request body has more than ", kMaxRequestValues, " JSON values."));
+    }
     if (depth == 0) {
       if (value.type == JsonType::kObject) {
         allows_usage_ = CountsByOption(endpoint_);
@@ -242,6 +247,7 @@ class RequestReceiver final : public JsonReceiver {
   bool is_in_options_ = false;     // inside `stream_options`
   bool is_include_usage_ = false;  // the key read last
   bool allows_usage_ = true;
+  size_t values_ = 0;
   RequestScan scan_;
   std::optional<Failure> failure_;
 };

@@ -17,6 +17,11 @@
 
 namespace gateway {
 
+// More JSON values than this in one body are refused: as a tree each takes up to a hundred bytes,
+// and all the time that other requests of the same thread wait for. The longest conversations have
+// some ten thousand.
+inline constexpr size_t kMaxRequestValues = 1'000'000;
+
 // What is to be written into a request's body, in place of what stands there: views of constants.
 struct BodyEdit {
   size_t begin = 0;  // offsets in the body; equal: nothing is replaced
@@ -39,10 +44,10 @@ struct RequestScan {
 };
 
 // Scans `body` for `endpoint`. Failure kBadRequest, with `param` naming the field where there is
-// one: not JSON, not an object, invalid UTF-8, nested deeper than kMaxJsonDepth, `model` missing,
-// empty or no string, `stream` no boolean, the endpoint's own required field (messages, prompt,
-// input) missing or of a wrong type, a deciding field given twice, `background: true` of a
-// response.
+// one: not JSON, not an object, invalid UTF-8, nested deeper than kMaxJsonDepth, more than
+// kMaxRequestValues, `model` missing, empty or no string, `stream` no boolean, the endpoint's own
+// required field (messages, prompt, input) missing or of a wrong type, a deciding field given
+// twice, `background: true` of a response.
 std::variant<RequestScan, Failure> ScanRequest(Endpoint endpoint, std::string_view body);
 
 }  // namespace gateway

@@ -52,6 +52,7 @@ class Builder final : public JsonReceiver {
   }
 
   bool OnValue(int, const JsonValue& value, size_t) override {
+    if (++values_ > kMaxJsonValues) return false;
     Json& place = NewPlace();
     switch (value.type) {
       case JsonType::kNull:
@@ -101,6 +102,7 @@ class Builder final : public JsonReceiver {
   Json root_;
   std::string key_;
   std::vector<Json*> open_;
+  size_t values_ = 0;
 };
 
 void AppendJson(const Json& json, std::string& out) {

@@ -177,6 +177,11 @@ void Attempt::NoteFirstOutput() {
   metrics_.time_to_first_byte->Observe(std::chrono::duration<double>(waited).count());
 }
 
+bool Attempt::NoteClientWait(std::chrono::nanoseconds waited) {
+  client_wait_ += waited;
+  return client_wait_ < provider_.timeouts.total;
+}
+
 void Attempt::ReleaseConnection() {
   if (!lease_ || is_cancelled_) return;
   const bool is_final = parser_ && parser_->status() >= 200;
@@ -209,16 +214,19 @@ milliseconds Attempt::Elapsed() const {
 }
 
 common::MonotonicTime Attempt::ReadDeadline() const {
-  const common::MonotonicTime total = started_at_ + provider_.timeouts.total;
-  if (!has_first_output_) return std::min(total, sent_at_ + provider_.timeouts.first_byte);
-  return std::min(total, loop_.clock.Monotonic() + provider_.timeouts.idle);
+  if (!has_first_output_) return std::min(End(), sent_at_ + provider_.timeouts.first_byte);
+  return std::min(End(), loop_.clock.Monotonic() + provider_.timeouts.idle);
+}
+
+common::MonotonicTime Attempt::End() const {
+  return started_at_ + client_wait_ + provider_.timeouts.total;
 }
 
 Failure Attempt::TimedOut() const {
   if (is_cancelled_) return MakeFailure(FailureKind::kClientCancelled, "");
   const common::MonotonicTime now = loop_.clock.Monotonic();
   const ProviderTimeouts& timeouts = provider_.timeouts;
-  if (now >= started_at_ + timeouts.total) {
+  if (now >= End()) {
     return MakeFailure(FailureKind::kUpstreamTimeout,
                        common::Concat("The provider did not finish its answer within ",
                                       common::RenderDuration(timeouts.total), "."));

@@ -39,6 +39,10 @@ class Attempt {
   bool IsBodyComplete() const { return parser_->is_done() && early_body_.empty(); }
   // The provider has proved that it is answering: from now on the idle timeout holds.
   void NoteFirstOutput();
+  // The client has kept the provider waiting for so long by not taking what was there. None of it
+  // counts against the provider's total timeout. False: for longer than that very timeout, and so
+  // for too long.
+  bool NoteClientWait(std::chrono::nanoseconds waited);
 
   // The connection goes back to the pool if the answer was read whole and the provider keeps it.
   void ReleaseConnection();
@@ -67,6 +71,8 @@ class Attempt {
   Failure TimedOut() const;
   Failure Broken(std::string_view during) const;
   common::MonotonicTime ReadDeadline() const;
+  // When its total timeout has passed.
+  common::MonotonicTime End() const;
 
   EventLoop& loop_;
   std::shared_ptr<UpstreamPool> pool_;  // shared with its leases
@@ -80,6 +86,7 @@ class Attempt {
   common::MonotonicTime started_at_;
   common::MonotonicTime sent_at_;
   std::chrono::milliseconds time_to_first_byte_{0};
+  std::chrono::nanoseconds client_wait_{0};
   bool has_first_output_ = false;
   bool is_cancelled_ = false;
   int interim_responses_ = 0;

@@ -253,8 +253,9 @@ asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
       result_.status = 200;
     }
     if (!step.client_bytes.empty() && step.is_committed) {
+      const common::MonotonicTime began = loop_.clock.Monotonic();
       const bool is_sent = co_await SendStreamPiece(step.client_bytes);
-      if (!is_sent) {
+      if (!is_sent || !attempt_->NoteClientWait(loop_.clock.Monotonic() - began)) {
         OnClientLost();
         step.failure = MakeFailure(FailureKind::kClientCancelled, "");
       }

@@ -53,7 +53,11 @@ size_t RequestParser::Feed(std::string_view bytes, boost::beast::error_code& err
 }
 
 std::string_view RequestParser::path() const {
-  return std::string_view(target_).substr(0, target_.find('?'));
+  std::string_view path = std::string_view(target_).substr(0, target_.find('?'));
+  const size_t scheme_end = path.find("://");
+  if (path.starts_with('/') || scheme_end == path.npos) return path;
+  path.remove_prefix(std::min(path.find('/', scheme_end + 3), path.size()));
+  return path;
 }
 
 void RequestParser::on_request_impl(http::verb, string_view method, string_view target, int version,
@@ -67,6 +71,7 @@ void RequestParser::on_field_impl(http::field field, string_view name, string_vi
                                   error_code& error) {
   switch (field) {
     case http::field::host:
+      if (has_host_) error = http::error::bad_field;
       has_host_ = true;
       return;
     case http::field::expect:

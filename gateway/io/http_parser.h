@@ -13,7 +13,8 @@ namespace gateway {
 
 // A client's request. Beast refuses Transfer-Encoding beside Content-Length, bad chunk sizes,
 // control characters and obsolete line folding's excesses with an error of its own for each (RFC
-// 9112); this refuses every transfer coding but one plain "chunked", and any in HTTP/1.0.
+// 9112); this refuses every transfer coding but one plain "chunked", any in HTTP/1.0, and a second
+// Host.
 class RequestParser final : public boost::beast::http::basic_parser<true> {
  public:
   RequestParser(int64_t max_header_bytes, int64_t max_body_bytes);
@@ -24,7 +25,9 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
   size_t Feed(std::string_view bytes, boost::beast::error_code& error);
 
   std::string_view method() const { return method_; }
-  std::string_view path() const;  // without the query
+  // Without the query, and without scheme and authority where the target has them (RFC 9112 section
+  // 3.2.2).
+  std::string_view path() const;
   // Only the fields the gateway reads.
   const Headers& headers() const { return headers_; }
   // 0 or 1; 1 before the request line is read.

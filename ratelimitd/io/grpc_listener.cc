@@ -1,5 +1,6 @@
 #include "ratelimitd/io/grpc_listener.h"
 
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
@@ -9,6 +10,11 @@ namespace ratelimitd {
 namespace {
 
 constexpr int kMaxMessageBytes = 4 << 20;
+// Of one connection: a gateway has one for each thread, and people have a few.
+constexpr int kMaxStreams = 1024;
+// What gRPC may hold of messages that have not come whole or were not taken; under pressure it
+// takes no more in and then ends streams.
+constexpr size_t kMaxBufferedBytes = 256 << 20;
 // A gateway that vanished without a word is noticed within this and its timeout.
 constexpr int kKeepaliveMs = 10'000;
 constexpr int kKeepaliveTimeoutMs = 5'000;
@@ -16,6 +22,8 @@ constexpr int kShortestPingIntervalMs = 1'000;
 
 void Configure(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder.SetResourceQuota(grpc::ResourceQuota("ratelimitd").Resize(kMaxBufferedBytes));
   // Two servers on one port would split the gateways between two truths.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);

@@ -1,6 +1,7 @@
 """What no well-behaved client sends: each is the right 4xx in the API's error shape, others are
 served meanwhile, and the process lives."""
 
+import gzip
 import json
 import random
 import time
@@ -15,7 +16,7 @@ PAIR = {
     "routes": 4,
     "gateway_config": {
         "limits": {
-            "body": "1MiB",
+            "body": "4MiB",
             "headers": "16KiB",
             "header_timeout": "1s",
             "body_timeout": "1s",
@@ -87,6 +88,10 @@ BAD_BODIES = {
         b'{"model": "solo-0", "messages": ' + b"[" * 5000 + b"]" * 5000 + b"}",
         None,
     ),
+    "half a surrogate": (chat(user="\ud800"), None),
+    "a model of half a surrogate": (chat(model="\udc00"), None),
+    "an overlong NUL": (b'{"model": "solo-0", "messages": [], "user": "\xc0\x80"}', None),
+    "more values than any request has": (GOOD_BODY[:-1] + b', "x": [' + b"0," * 1_000_000 + b"0]}", None),
     "two models": (b'{"model": "solo-0", "model": "solo-1", "messages": []}', "model"),
 }
 
@@ -111,7 +116,7 @@ def test_duplicate_of_an_undecided_field_passes(pair):
     assert ask(pair, with_body(GOOD_BODY[:-1] + b', "user": "a", "user": "b"}')).status == 200
 
 
-@pytest.mark.parametrize("size", [1024 * 1024 + 1, 100_000_000, 10**18])
+@pytest.mark.parametrize("size", [4 * 1024 * 1024 + 1, 100_000_000, 10**18])
 def test_announced_body_above_the_limit(pair, size):
     reply = ask(pair, head(f"content-length: {size}"))
     assert_refused(reply, 413, "body_too_large")
@@ -131,7 +136,7 @@ def test_100_mb_sent_all_the_same(pair):
 def test_chunked_body_above_the_limit(pair):
     with RawConnection(pair.gateway.address) as connection:
         connection.send(head("transfer-encoding: chunked"))
-        for _ in range(17):
+        for _ in range(65):
             connection.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
         assert_refused(connection.read_reply(), 413, "body_too_large")
 
@@ -182,7 +187,66 @@ FRAMING = {
     "a NUL in the target": (None, b"POST /v1/\0chat HTTP/1.1\r\nhost: x\r\n\r\n"),
     "a line without a version": (None, b"GET /v1/models\r\n\r\n"),
     "version 9": (None, b"GET /v1/models HTTP/9.9\r\nhost: x\r\n\r\n"),
+    "two hosts": (["host: y", "content-length: 2"], b"{}"),
+    "HTTP/2": (None, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0" * 9),
+    "bare line feeds": (None, b"POST /v1/chat/completions HTTP/1.1\nhost: x\n\n"),
+    "a bare line feed in the head": (["x-a: b\ncontent-length: 3", "content-length: 2"], b"{}"),
+    "a space before the colon of a coding": (["transfer-encoding : chunked"], b"0\r\n\r\n"),
+    "a vertical tab before a coding": (["transfer-encoding: \x0bchunked"], b"0\r\n\r\n"),
+    "chunked twice": (["transfer-encoding: chunked, chunked"], b"0\r\n\r\n"),
+    "a coding before chunked": (["transfer-encoding: gzip, chunked"], b"0\r\n\r\n"),
+    "a coding in quotes": (['transfer-encoding: "chunked"'], b"0\r\n\r\n"),
+    "an empty coding": (["transfer-encoding:"], b"0\r\n\r\n"),
+    "chunks in HTTP/1.0": (
+        None,
+        b"POST /v1/chat/completions HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    "a length in the trailers": (
+        ["transfer-encoding: chunked"],
+        b"2\r\n{}\r\n0\r\ncontent-length: 5\r\n\r\n",
+    ),
 }
+
+CHUNKED_BODY = b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD_BODY), GOOD_BODY)
+LENGTH = f"content-length: {len(GOOD_BODY)}"
+# Name -> a request that can be read in one way only, however odd it looks.
+ODD = {
+    "a whole URL": head(LENGTH, path="http://x/v1/chat/completions") + GOOD_BODY,
+    "the same length twice": head(LENGTH, LENGTH) + GOOD_BODY,
+    "a coding in capitals": head("Transfer-Encoding: CHUNKED") + CHUNKED_BODY,
+    "tabs and spaces around a coding": head("transfer-encoding:\t chunked \t") + CHUNKED_BODY,
+    "an offer of HTTP/2": head("connection: upgrade", "upgrade: h2c", LENGTH) + GOOD_BODY,
+    "a coding that is none": head("content-encoding: identity", LENGTH) + GOOD_BODY,
+    "trailers": head("transfer-encoding: chunked")
+    + CHUNKED_BODY[:-2]
+    + b"authorization: Bearer x\r\nx-request-id: forged\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", ODD.values(), ids=ODD.keys())
+def test_odd_and_clear(pair, sent):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(
+            sent + b"GET /v1/models/solo-1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        text = connection.read_all()
+    assert text.count(b"HTTP/1.1 200") == 2, text
+    assert text.index(b"chatcmpl-fake") < text.index(b'"solo-1"'), "where the next one begins"
+    assert b"forged" not in text
+
+
+def test_a_tunnel_is_no_route(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n")
+        assert_refused(connection.read_reply(), 404, "unknown_route")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP", "gzip, gzip", "x"])
+def test_compressed_bodies_are_refused_unread(pair, coding):
+    bomb = gzip.compress(b" " * 10_000_000)
+    lines = [f"content-encoding: {coding}", f"content-length: {len(bomb)}"]
+    assert_refused(ask(pair, head(*lines) + bomb), 400, "bad_request")
+    assert_refused(ask(pair, head(*lines, "expect: 100-continue")), 400, "bad_request")
 
 BAD_CHUNKS = {
     "not hex": b"zz\r\nhello\r\n0\r\n\r\n",

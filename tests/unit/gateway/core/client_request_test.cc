@@ -106,6 +106,12 @@ std::string DeepArray(int depth) {
   return R"({"model":"m","messages":)" + std::string(depth, '[') + std::string(depth, ']') + "}";
 }
 
+std::string WideArray(size_t values) {
+  std::string body = R"({"model":"m","messages":[1)";
+  for (size_t i = 1; i < values; ++i) body += ",1";
+  return body + "]}";
+}
+
 TEST(ScanRequestTest, RefusesWhatCannotBeServed) {
   const RefusedCase cases[] = {
       {"empty", Endpoint::kChatCompletions, "", "", "invalid_json"},
@@ -119,6 +125,7 @@ TEST(ScanRequestTest, RefusesWhatCannotBeServed) {
        "invalid_json"},
       {"no object", Endpoint::kChatCompletions, "[1]", "", "invalid_type"},
       {"too deep", Endpoint::kChatCompletions, DeepArray(kMaxJsonDepth), "", "invalid_json"},
+      {"too wide", Endpoint::kChatCompletions, WideArray(kMaxRequestValues), "", "invalid_json"},
       {"no model", Endpoint::kChatCompletions, R"({"messages":[]})", "\"model\"",
        "missing_required_parameter"},
       {"empty model", Endpoint::kChatCompletions, R"({"model":"","messages":[]})", "\"model\"",

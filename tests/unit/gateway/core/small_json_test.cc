@@ -50,6 +50,13 @@ TEST(ParseJsonTest, NumbersThatNothingElseHoldsAreKeptAsTheyWereWritten) {
   }
 }
 
+TEST(ParseJsonTest, NothingIsMadeOfMoreValuesThanMemoryIsFor) {
+  std::string text = "[0";
+  for (size_t i = 2; i < kMaxJsonValues; ++i) text += ",0";
+  EXPECT_EQ(ParseJson(text + "]").size(), kMaxJsonValues - 1);
+  EXPECT_TRUE(ParseJson(text + ",0]").is_discarded());
+}
+
 TEST(ParseJsonTest, WholeNumbersStayWhole) {
   EXPECT_TRUE(ParseJson("[1 ]")[0].is_number_integer());
   EXPECT_TRUE(ParseJson("[1.0]")[0].is_number_float());
