@@ -37,6 +37,12 @@ std::string RenderPlace(const ConfigPlace& place) {
   return Concat(place.file, ":", place.line, ":", place.column);
 }
 
+std::string QuoteIfShort(std::string_view text) {
+  constexpr size_t kMostShownBytes = 24;
+  if (text.size() <= kMostShownBytes) return Concat("\"", text, "\"");
+  return Concat("a text of ", text.size(), " bytes");
+}
+
 namespace {
 
 constexpr size_t kMaxNodes = 100'000;
@@ -183,8 +189,8 @@ class TreeBuilder final : public YAML::EventHandler {
     if (key.kind() != Kind::kText) return Refuse(place, "a key is a plain text");
     const auto [first, is_new] = parent.key_lines.emplace(key.text(), place.line);
     if (!is_new) {
-      return Refuse(place,
-                    Concat("duplicate key \"", key.text(), "\", first in line ", first->second));
+      return Refuse(place, Concat("duplicate key ", QuoteIfShort(key.text()), ", first in line ",
+                                  first->second));
     }
     parent.pending_key = std::move(key);
   }

@@ -23,6 +23,10 @@ struct ConfigPlace {
 // "gateway.yaml:3:12".
 std::string RenderPlace(const ConfigPlace& place);
 
+// A text of the file for a complaint: in quotes when it is short, else only its length. Credentials
+// are long, and one that stands in the wrong place must not be told on.
+std::string QuoteIfShort(std::string_view text);
+
 // A YAML value and its place; copied cheaply, shares the parsed document.
 class ConfigNode {
  public:

@@ -14,7 +14,6 @@ namespace common {
 namespace {
 
 constexpr size_t kMaxComplaints = 20;
-constexpr size_t kMaxShownBytes = 60;
 
 // How to go on after an unknown key.
 std::string Suggestion(std::string_view key, const std::vector<std::string>& known_keys) {
@@ -27,11 +26,6 @@ std::string Suggestion(std::string_view key, const std::vector<std::string>& kno
 // For absl::StrJoin, which takes no std::string_view by itself.
 void AppendView(std::string* out, std::string_view piece) { *out += piece; }
 
-std::string Quote(std::string_view text) {
-  if (text.size() <= kMaxShownBytes) return Concat("\"", text, "\"");
-  return Concat("\"", text.substr(0, kMaxShownBytes), "...\"");
-}
-
 bool HasControlCharacter(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); });
@@ -43,7 +37,7 @@ bool IsWithin(const T& value, const ConfigRange<T>& range) {
 }
 
 std::string OutOfRange(std::string_view shown, const auto& lowest, const auto& highest) {
-  return Concat(Quote(shown), " is out of range; ", lowest, " to ", highest, " is allowed");
+  return Concat(QuoteIfShort(shown), " is out of range; ", lowest, " to ", highest, " is allowed");
 }
 
 }  // namespace
@@ -88,7 +82,7 @@ void ConfigObject::ReadBool(std::string_view key, bool& value) {
   } else if (text->is_plain && text->value == "false") {
     value = false;
   } else {
-    Complain(key, Concat(Quote(text->shown), " is neither true nor false"));
+    Complain(key, Concat(QuoteIfShort(text->shown), " is neither true nor false"));
   }
 }
 
@@ -97,7 +91,7 @@ void ConfigObject::ReadInt(std::string_view key, int64_t& value, ConfigRange<int
   if (!text.has_value()) return;
   int64_t number = 0;
   if (!text->is_plain || !absl::SimpleAtoi(text->value, &number)) {
-    Complain(key, Concat(Quote(text->shown), " is not a whole number"));
+    Complain(key, Concat(QuoteIfShort(text->shown), " is not a whole number"));
   } else if (!IsWithin(number, range)) {
     Complain(key, OutOfRange(text->shown, range.lowest, range.highest));
   } else {
@@ -110,7 +104,7 @@ void ConfigObject::ReadDouble(std::string_view key, double& value, ConfigRange<d
   if (!text.has_value()) return;
   double number = 0;
   if (!text->is_plain || !absl::SimpleAtod(text->value, &number) || !std::isfinite(number)) {
-    Complain(key, Concat(Quote(text->shown), " is not a number"));
+    Complain(key, Concat(QuoteIfShort(text->shown), " is not a number"));
   } else if (!IsWithin(number, range)) {
     Complain(key, OutOfRange(text->shown, range.lowest, range.highest));
   } else {
@@ -124,7 +118,7 @@ void ConfigObject::ReadDuration(std::string_view key, std::chrono::milliseconds&
   if (!text.has_value()) return;
   const absl::StatusOr<std::chrono::milliseconds> duration = ParseDuration(text->value);
   if (!duration.ok()) {
-    Complain(key, Concat(Quote(text->shown),
+    Complain(key, Concat(QuoteIfShort(text->shown),
                          " is no duration; write for instance 250ms, 5s, 15m or 1h30m"));
   } else if (!IsWithin(*duration, range)) {
     Complain(key,
@@ -139,7 +133,7 @@ void ConfigObject::ReadByteSize(std::string_view key, int64_t& value, ConfigRang
   if (!text.has_value()) return;
   const absl::StatusOr<int64_t> size = ParseByteSize(text->value);
   if (!size.ok()) {
-    Complain(key, Concat(Quote(text->shown),
+    Complain(key, Concat(QuoteIfShort(text->shown),
                          " is no size; write for instance 512, 16KiB, 32MiB or 1GiB"));
   } else if (!IsWithin(*size, range)) {
     Complain(key, OutOfRange(text->shown, range.lowest, Concat(range.highest, " bytes")));
@@ -166,8 +160,8 @@ void ConfigObject::ReadChoice(std::string_view key, const std::vector<std::strin
   if (!text.has_value()) return;
   const auto found = std::find(choices.begin(), choices.end(), text->value);
   if (found == choices.end()) {
-    Complain(key,
-             Concat(Quote(text->shown), " is none of ", absl::StrJoin(choices, ", ", AppendView)));
+    Complain(key, Concat(QuoteIfShort(text->shown), " is none of ",
+                         absl::StrJoin(choices, ", ", AppendView)));
   } else {
     value = static_cast<size_t>(found - choices.begin());
   }
@@ -276,7 +270,12 @@ std::optional<std::string> ConfigObject::FindSecretFile(std::string_view key) {
   if (!path.has_value()) return std::nullopt;
   absl::StatusOr<std::string> content = environment_.file(path->value);
   if (!content.ok()) {
-    Complain(key, Concat("cannot read the secret: ", content.status().message()));
+    const bool is_path = path->value.starts_with('/');
+    Complain(key,
+             Concat("cannot read the secret: ",
+                    is_path ? content.status().message()
+                            : "it has no path that begins with \"/\", and is not shown, since it "
+                              "may be the secret itself"));
     return std::nullopt;
   }
   std::string_view secret = *content;
@@ -291,7 +290,7 @@ void ConfigObject::ComplainAt(const ConfigPlace& place, std::string_view key,
 }
 
 void ConfigObject::ComplainOfUnknown(const ConfigNode::Entry& entry) {
-  errors_.Add(entry.key_place, Concat(name_, ": unknown key ", Quote(entry.key),
+  errors_.Add(entry.key_place, Concat(name_, ": unknown key ", QuoteIfShort(entry.key),
                                       Suggestion(entry.key, known_keys_)));
 }
 

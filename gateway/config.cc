@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "common/concat.h"
 
 namespace gateway {
@@ -152,6 +153,31 @@ void ReadStreamUsage(ConfigObject& object, ProviderEndpoint& endpoint) {
   endpoint.stream_usage = kModes[choice];
 }
 
+// Longest first, so that a shorter one inside a longer one leaves no remains; each once.
+void SortSecrets(std::vector<std::string>& secrets) {
+  std::sort(secrets.begin(), secrets.end(), [](const std::string& a, const std::string& b) {
+    return a.size() != b.size() ? a.size() > b.size() : a < b;
+  });
+  secrets.erase(std::unique(secrets.begin(), secrets.end()), secrets.end());
+}
+
+// As it is, in base64, encoded for a URL, escaped as some write JSON, and of a long one the
+// beginning alone.
+std::vector<std::string> FormsOf(const common::Secret& credential) {
+  constexpr size_t kLong = 16;
+  constexpr size_t kBeginning = 8;
+  const std::string& plain = credential.Reveal();
+  if (plain.empty()) return {};
+  std::vector<std::string> forms = {plain, absl::Base64Escape(plain), PercentEncode(plain),
+                                    absl::StrReplaceAll(plain, {{"/", "\\/"}})};
+  if (plain.size() >= kLong) {
+    forms.push_back(plain.substr(0, kBeginning));
+    forms.push_back(absl::Base64Escape(plain).substr(0, kBeginning));
+  }
+  SortSecrets(forms);
+  return forms;
+}
+
 ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   ProviderConfig provider;
   ConfigObject object = reader.Open(node, "provider");
@@ -176,6 +202,7 @@ ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   object.ReadSecret("api_key", provider.api_key);
   provider.endpoint.credential = provider.api_key.Reveal();
   provider.credential_fingerprint = Fingerprint(provider.name, provider.api_key);
+  provider.credential_forms = FormsOf(provider.api_key);
   ReadAuthorities(reader, object, provider);
   object.ReadString("tls_server_name", provider.tls_server_name);
   if (provider.tls_server_name.empty()) provider.tls_server_name = provider.host;
@@ -334,22 +361,16 @@ void ReadLimits(const Reader& reader, const ConfigNode& node, LimitsConfig& limi
   object.ReadDuration("drain", limits.drain, kAnyWait);
 }
 
-// Credentials, also as some proxies show them in base64, and the operator's host names, longest
-// first so that a shorter one inside a longer one leaves no remains.
+// Credentials and the operator's host names.
 std::vector<std::string> CollectSecrets(const std::vector<ProviderConfig>& providers) {
   std::vector<std::string> secrets;
   for (const ProviderConfig& provider : providers) {
-    if (!provider.api_key.IsEmpty()) {
-      secrets.push_back(provider.api_key.Reveal());
-      secrets.push_back(absl::Base64Escape(provider.api_key.Reveal()));
-    }
+    const std::vector<std::string>& forms = provider.credential_forms;
+    secrets.insert(secrets.end(), forms.begin(), forms.end());
     secrets.push_back(provider.endpoint.host);
     secrets.push_back(provider.host);
   }
-  std::sort(secrets.begin(), secrets.end(), [](const std::string& a, const std::string& b) {
-    return a.size() != b.size() ? a.size() > b.size() : a < b;
-  });
-  secrets.erase(std::unique(secrets.begin(), secrets.end()), secrets.end());
+  SortSecrets(secrets);
   return secrets;
 }
 

@@ -41,6 +41,8 @@ struct ProviderConfig {
   // Tells a changed credential from the same one; salted with the provider's name so that equal
   // keys of two providers do not look equal.
   std::string credential_fingerprint;
+  // The credential in every form in which a provider may echo it; what Scrub takes out.
+  std::vector<std::string> credential_forms;
   ProviderTimeouts timeouts;
   int64_t max_connections = 512;  // over all threads
   ResponsesMode responses = ResponsesMode::kAuto;

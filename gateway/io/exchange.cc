@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "gateway/core/ascii.h"
 #include "gateway/core/failure_reply.h"
+#include "gateway/core/scrubber.h"
 
 namespace gateway {
 namespace {
@@ -146,7 +147,7 @@ asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action)
   failure->target = target_->target;
   if (provider_call_) provider_call_->FitWords(*failure);
   if (attempt_->has_answer()) {
-    failure->upstream_request_id = std::string(UpstreamRequestId(*attempt_));
+    failure->upstream_request_id = UpstreamRequestId(*attempt_);
     failure->rate_limit_headers = RateLimitHeaders(*attempt_);
   }
   ReportFailure(*failure);
@@ -299,7 +300,7 @@ asio::awaitable<void> Exchange::FinishStream(StreamReader& reader) {
 asio::awaitable<void> Exchange::FailStream(Failure failure, StreamPosition position) {
   failure.target = target_->target;
   provider_call_->FitWords(failure);
-  failure.upstream_request_id = std::string(UpstreamRequestId(*attempt_));
+  failure.upstream_request_id = UpstreamRequestId(*attempt_);
   ReportFailure(failure);
   plan_.OnAnswerFailed(failure, attempt_->Elapsed());
   attempt_ = nullptr;
@@ -352,8 +353,9 @@ void Exchange::ReportFailure(const Failure& failure) {
   AttemptReport report = NewReport(AttemptReport::Kind::kFailure);
   report.charge = ChargeFor(failure);
   report.http_status = failure.upstream_status;
-  report.provider_code = failure.provider_code;
-  if (failure.has_unknown_code) metrics_.CountUnknownCode(failure.provider_code);
+  // A provider may say anything here, too.
+  report.provider_code = WithoutCredential(failure.provider_code);
+  if (failure.has_unknown_code) metrics_.CountUnknownCode(report.provider_code);
   report.timing = failure.timing;
   if (report.charge == Charge::kAuthFailed) {
     report.credential_fingerprint = attempt_->provider().credential_fingerprint;
@@ -417,7 +419,12 @@ std::string Exchange::RenderHead(int status, std::string_view content_type,
 
 std::vector<HeaderField> Exchange::RateLimitHeaders(const Attempt& attempt) const {
   if (!attempt.provider().expose_rate_limits) return {};
-  return PassedOnHeaders(attempt.headers());
+  std::vector<HeaderField> headers = PassedOnHeaders(attempt.headers());
+  for (HeaderField& field : headers) field.value = WithoutCredential(field.value);
+  std::erase_if(headers, [&](const HeaderField& field) {
+    return WithoutCredential(field.name) != field.name;
+  });
+  return headers;
 }
 
 std::vector<HeaderField> Exchange::AnswerHeaders() const {
@@ -430,8 +437,14 @@ std::vector<HeaderField> Exchange::AnswerHeaders() const {
   return headers;
 }
 
-std::string_view Exchange::UpstreamRequestId(const Attempt& attempt) const {
-  return attempt.headers().Get(attempt.provider().dialect->RequestIdHeader());
+std::string Exchange::UpstreamRequestId(const Attempt& attempt) const {
+  return WithoutCredential(attempt.headers().Get(attempt.provider().dialect->RequestIdHeader()));
+}
+
+std::string Exchange::WithoutCredential(std::string_view words) const {
+  constexpr size_t kHarmless = 8;  // Shorter than what is known of any credential.
+  if (words.size() < kHarmless) return std::string(words);
+  return Scrub(words, ProviderOf(*target_).credential_forms);
 }
 
 const ProviderConfig& Exchange::ProviderOf(const RouteTarget& target) const {

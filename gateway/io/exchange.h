@@ -95,7 +95,9 @@ class Exchange {
   std::vector<HeaderField> RateLimitHeaders(const Attempt& attempt) const;
   // Of an answer: the above, and what was left out of the request.
   std::vector<HeaderField> AnswerHeaders() const;
-  std::string_view UpstreamRequestId(const Attempt& attempt) const;
+  std::string UpstreamRequestId(const Attempt& attempt) const;
+  // What the provider of the attempt under way has said, outside of its answer.
+  std::string WithoutCredential(std::string_view words) const;
   const ProviderConfig& ProviderOf(const RouteTarget& target) const;
   static std::vector<common::Target> TargetsOf(const std::vector<const RouteTarget*>& route);
 

