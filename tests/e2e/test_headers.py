@@ -221,6 +221,7 @@ def test_what_the_provider_is_sent(pair):
     assert attempt.target == f"/{route.first.name}/v1/chat/completions"
     assert attempt.header("authorization") == f"Bearer sk-key-of-{route.first.name}"
     assert attempt.header("content-type") == "application/json"
+    assert attempt.header("accept-encoding") == "identity"
     assert attempt.json() == {
         "model": attempt.model,
         "temperature": 0.5,

@@ -2,6 +2,7 @@
 the caller is told in its own dialect that the provider has failed, the gateway needs no more memory
 than its limits say, and others are served meanwhile."""
 
+import gzip
 import json
 import time
 
@@ -14,7 +15,7 @@ from support.stack import Pair
 TIMEOUTS = {"connect": "1s", "first_byte": "1s", "idle": "1s", "total": "2s"}
 RESPONSE_BYTES = 8 << 20
 # Of the answer's buffer, which grows by doubling, and what the allocator keeps.
-MEMORY_BYTES = 5 * RESPONSE_BYTES
+MEMORY_BYTES = 8 * RESPONSE_BYTES
 GIGABYTE = 1_000_000_000
 MEGABYTE = b"x" * 1_000_000
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n%s\r\n"
@@ -122,10 +123,22 @@ ATTACKS = {
     ),
     "no content": (say(b"HTTP/1.1 204 No Content\r\n\r\n", then_s=0.2), MALFORMED),
     "not modified": (say(b"HTTP/1.1 304 Not Modified\r\n\r\n", then_s=0.2), MALFORMED),
+    "a zipped stream": (
+        say(HEAD % (b"text/event-stream", b"content-encoding: gzip\r\n"), gzip.compress(ROLE % b"hal")),
+        BROKEN,
+    ),
+    "a zipped answer": (
+        say(HEAD % (b"application/json", b"content-encoding: gzip\r\n"), gzip.compress(PART.encode())),
+        MALFORMED,
+    ),
     "HTTP/2": (say(b"\0\0\x12\x04\0\0\0\0\0" + b"\0" * 18), MALFORMED),
     "a bare line feed": (say(b"HTTP/1.1 200 OK\ncontent-length: 2\n\n{}"), MALFORMED),
     "a NUL in a header": (say(b"HTTP/1.1 200 OK\r\nx-a: \0\r\n\r\n{}"), MALFORMED),
 }
+TOO_LARGE = (
+    b"HTTP/1.1 413 Content Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n"
+    b'{"error":{"message":"Too large.","type":"invalid_request_error","param":null,"code":null}}'
+)
 STREAMED = [
     "one line of a stream",
     "one line that is no field",
@@ -133,6 +146,7 @@ STREAMED = [
     "empty lines",
     "events without output",
     "a stream without output",
+    "a zipped stream",
 ]
 
 
@@ -150,6 +164,7 @@ class Attacked(Pair):
         )
         self.raw = {name.replace(" ", "-"): RawProvider(act) for name, (act, _) in ATTACKS.items()}
         self.raw["endless-words"] = RawProvider(drip(STREAM + ROLE % b"Honest", ROLE % b"word"))
+        self.raw["impatient"] = RawProvider(say(TOO_LARGE, then_s=0.2))
         for name, raw in self.raw.items():
             provider = self.provider(name, "openai", TIMEOUTS)
             provider["base_url"] = raw.base_url
@@ -193,3 +208,12 @@ def test_a_stream_that_never_ends_is_ended_by_its_total_timeout(pair):
     error = client.failure_in_stream(reply)
     assert (error["status"], error["candor"]["kind"]) == (504, "upstream_timeout")
     assert client.read(reply).text.startswith("Honestword")
+
+
+def test_an_answer_before_the_request_was_read_is_an_answer(pair):
+    client = CLIENTS["messages"]
+    long = [{"role": "user", "content": "x" * 20_000_000}]
+    with others_are_served(pair.gateway, pair.good, 150 << 20):
+        reply = client.ask(pair.gateway, "impatient", messages=long)
+
+    assert (reply.status, reply.kind()) == (413, "too_large"), reply
