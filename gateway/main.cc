@@ -10,6 +10,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/admin_server.h"
 #include "common/clock.h"
@@ -59,6 +61,21 @@ std::string_view FixedDifference(const gateway::Config& a, const gateway::Config
   if (a.threads != b.threads) return "threads";
   if (a.ratelimitd.target != b.ratelimitd.target) return "ratelimitd.target";
   return "";
+}
+
+constexpr std::string_view kReplaceExpired = "nobody will trust it: replace the file";
+
+// What names a certificate in the configuration that has expired.
+std::vector<std::string_view> ExpiredCertificates(const gateway::Config& config,
+                                                  common::WallTime now) {
+  std::vector<std::string_view> expired;
+  for (const auto& [key, pem] :
+       {std::pair("tls.cert_file", config.tls.cert_pem),
+        std::pair("ratelimitd.tls.cert_file", config.ratelimitd.tls.cert_pem)}) {
+    const auto end = common::CertificateEnd(pem);
+    if (end && *end <= now) expired.push_back(key);
+  }
+  return expired;
 }
 
 // Waits for a signal's word. Thread-safe.
@@ -152,17 +169,12 @@ class Gateway {
   }
 
   void ShowCertificates() {
-    const auto clients = common::CertificateEnd(config_->tls.cert_pem);
-    const auto ratelimitd = common::CertificateEnd(config_->ratelimitd.tls.cert_pem);
-    metrics_.ShowCertificateEnds(clients, ratelimitd);
-    WarnOfExpired("tls.cert_file", clients);
-    WarnOfExpired("ratelimitd.tls.cert_file", ratelimitd);
-  }
-
-  void WarnOfExpired(std::string_view key, std::optional<common::WallTime> end) {
-    if (!end || *end > clock_.Wall()) return;
-    log_.Write(LogLevel::kWarning, "certificate_expired",
-               {{"key", key}, {"message", "nobody will trust it: replace the file"}});
+    metrics_.ShowCertificateEnds(common::CertificateEnd(config_->tls.cert_pem),
+                                 common::CertificateEnd(config_->ratelimitd.tls.cert_pem));
+    for (const std::string_view key : ExpiredCertificates(*config_, clock_.Wall())) {
+      log_.Write(LogLevel::kWarning, "certificate_expired",
+                 {{"key", key}, {"message", kReplaceExpired}});
+    }
   }
 
   void Drain() {
@@ -194,6 +206,11 @@ int Check(const std::string& path) {
   if (!loaded.ok()) {
     std::cerr << loaded.status().message() << std::endl;
     return 1;
+  }
+  for (const std::string_view key :
+       ExpiredCertificates(*loaded->config, common::SystemClock().Wall())) {
+    std::cerr << "warning: the certificate of " << key << " has expired: " << kReplaceExpired
+              << std::endl;
   }
   std::cout << path << " is valid" << std::endl;
   return 0;
