@@ -113,7 +113,7 @@ def test_a_rotation_in_time_fails_no_request(fleet):
         gateway.send(signal.SIGHUP)
         wait_for_reload(gateway, number)
         wait_until(
-            lambda: fleet.keys_used()[-1] == f"Bearer {NEW}-{number}", "the new key is in use"
+            lambda: fleet.keys_used()[-1:] == [f"Bearer {NEW}-{number}"], "the new key is in use"
         )
         before = before or gateway.open_descriptors()
     stopped.set()
