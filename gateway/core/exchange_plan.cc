@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "gateway/core/request_deadline.h"
+
 namespace gateway {
 namespace {
 
@@ -55,12 +57,22 @@ ExchangeAction ExchangePlan::OnVerdict(AdmissionVerdict verdict,
 ExchangeAction ExchangePlan::OnAttemptFailed(Failure failure, std::chrono::milliseconds duration) {
   attempts_.push_back({route_[current_], failure.kind, "", failure.upstream_status, duration});
   states_[current_] = TargetState::kTried;
+  if (failure.kind == FailureKind::kDeadlineExceeded) {
+    failures_.push_back(std::move(failure));
+    return OnDeadline();
+  }
   const bool is_final = HoldsForEveryTarget(failure.kind);
   if (is_final) failures_.clear();
   failures_.push_back(std::move(failure));
   if (is_final) return FailAction{failures_.back(), std::nullopt};
   if (HasUntried()) return AskUntried();
   return Conclude();
+}
+
+// At once: nobody is asked any more when the next attempt would be admitted.
+FailAction ExchangePlan::OnDeadline() {
+  if (failures_.empty()) failures_.push_back(DeadlineExceeded());
+  return FailAction{MostHopeful(failures_), std::nullopt};
 }
 
 void ExchangePlan::OnAttemptAnswered(int upstream_status, std::chrono::milliseconds duration) {

@@ -52,6 +52,8 @@ class ExchangePlan {
                            const std::vector<RefusedTarget>& locally_refused);
   // The attempt of the last AttemptAction failed before anything went to the client.
   ExchangeAction OnAttemptFailed(Failure failure, std::chrono::milliseconds duration);
+  // The client's time is up, and no attempt is under way.
+  FailAction OnDeadline();
   // The attempt has answered; only the trail is of interest from now on.
   void OnAttemptAnswered(int upstream_status, std::chrono::milliseconds duration);
   // The answer broke off after it had begun.

@@ -12,7 +12,8 @@ constexpr std::string_view kCallerType = "invalid_request_error";
 constexpr std::string_view kServerType = "server_error";
 
 // Hope: the caller's own mistake ends an exchange at once, so it outranks everything; among
-// providers' failures the one that promises the earliest success comes first.
+// providers' failures the one that promises the earliest success comes first. That the caller's
+// time is up says least.
 constexpr std::array kTable = {
     // kind, name, fault, status, status policy, retry, fallback, charge, hope,
     // OpenAI's type, code, Anthropic's type
@@ -96,6 +97,11 @@ constexpr std::array kTable = {
     FailureRule{kRequestTimeout, "request_timeout", Fault::kCaller, 408, StatusPolicy::kFixed,
                 false, Fallback::kNo, Charge::kNotSent, 100, kCallerType, "request_timeout",
                 kCallerType},
+    // Not 408, which says that the request came too slowly. No retry: a client that still had time
+    // to wait would have given it.
+    FailureRule{kDeadlineExceeded, "deadline_exceeded", Fault::kCaller, 504, StatusPolicy::kFixed,
+                false, Fallback::kNo, Charge::kCancelled, 1, kServerType, "deadline_exceeded",
+                "timeout_error"},
     FailureRule{kClientCancelled, "client_cancelled", Fault::kCaller, 499, StatusPolicy::kFixed,
                 false, Fallback::kNo, Charge::kCancelled, 100, kCallerType, "client_cancelled",
                 kCallerType},

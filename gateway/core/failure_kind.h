@@ -36,6 +36,7 @@ enum class FailureKind : uint8_t {
   kBodyTooLarge,
   kHeadersTooLarge,
   kRequestTimeout,
+  kDeadlineExceeded,
   kClientCancelled,
   kGatewayInternal,
 };

@@ -307,6 +307,11 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
   due_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline});
   SetTimer();
   ScheduleFlush();
+  std::optional<Deadline> client_deadline;
+  if (details.client_deadline < due_asks_.back().at) {
+    client_deadline.emplace(context_, [this, id] { GiveUp(id); });
+    client_deadline->Set(details.client_deadline);
+  }
   co_return co_await pending.answer.Wait();
 }
 
@@ -518,6 +523,15 @@ void AdmissionSession::OnAskDue() {
     metrics_.CountAsk(AskResult::kUnreachable, now - pending.asked_at);
     pending.answer.Deliver(AdmissionVerdict{});
   }
+}
+
+// The client has gone before ratelimitd had to answer, which says nothing of ratelimitd.
+void AdmissionSession::GiveUp(uint64_t id) {
+  const auto found = asks_.find(id);
+  if (found == asks_.end()) return;
+  PendingAsk& pending = *found->second;
+  asks_.erase(found);
+  pending.answer.Deliver(AdmissionVerdict{});
 }
 
 void AdmissionSession::FailAllAsks() {

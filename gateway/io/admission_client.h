@@ -90,6 +90,8 @@ struct AskDetails {
   std::string_view client_name;  // empty: the gateway is open
   int64_t cost_tokens = 0;       // an estimate
   std::chrono::milliseconds attempt_timeout{0};
+  // Nobody waits for the verdict after this.
+  common::MonotonicTime client_deadline = common::MonotonicTime::max();
 };
 
 // Not thread-safe: lives on `context`'s thread.
@@ -111,7 +113,7 @@ class AdmissionSession {
   // Announces new credentials and clients' limits.
   void UseConfig(std::shared_ptr<const Config> config);
 
-  // Never waits longer than the configured deadline.
+  // Never waits longer than the configured deadline, nor than the client does.
   boost::asio::awaitable<AdmissionVerdict> Ask(const AskAction& ask, const AskDetails& details);
   // Keeps the report until it is acknowledged. A success waits a moment for company on the wire.
   void Report(AttemptReport report);
@@ -150,6 +152,7 @@ class AdmissionSession {
   void OnStreamEnded(AdmissionStream& stream);
   void OnVerdict(const candor::ratelimitd::v1::Verdict& verdict);
   void OnAskDue();
+  void GiveUp(uint64_t id);
   void NoteStreamLost();
   void FailAllAsks();
 

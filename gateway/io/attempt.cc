@@ -6,6 +6,7 @@
 
 #include "common/concat.h"
 #include "common/unit_text.h"
+#include "gateway/core/request_deadline.h"
 
 namespace gateway {
 namespace {
@@ -31,11 +32,13 @@ std::vector<asio::const_buffer> Pieces(const UpstreamRequest& request) {
 }  // namespace
 
 Attempt::Attempt(EventLoop& loop, std::shared_ptr<UpstreamPool> pool,
-                 const ProviderConfig& provider, ProviderMetrics& metrics)
+                 const ProviderConfig& provider, ProviderMetrics& metrics,
+                 common::MonotonicTime client_deadline)
     : loop_(loop),
       pool_(std::move(pool)),
       provider_(provider),
       metrics_(metrics),
+      client_deadline_(client_deadline),
       started_at_(loop.clock.Monotonic()) {}
 
 asio::awaitable<std::optional<Failure>> Attempt::Begin(const UpstreamRequest& request) {
@@ -56,9 +59,11 @@ asio::awaitable<std::optional<Failure>> Attempt::Begin(const UpstreamRequest& re
 asio::awaitable<std::optional<Failure>> Attempt::TakeConnection(bool may_reuse) {
   if (may_reuse) lease_ = pool_->TakeIdle();
   if (lease_) co_return std::nullopt;
-  const common::MonotonicTime deadline = loop_.clock.Monotonic() + provider_.timeouts.connect;
+  const common::MonotonicTime deadline =
+      std::min(client_deadline_, loop_.clock.Monotonic() + provider_.timeouts.connect);
   lease_ = co_await pool_->TakeNew(deadline);
   if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
+  if (!lease_ && IsClientsTimeUp()) co_return DeadlineExceeded();
   if (!lease_) {
     co_return MakeFailure(FailureKind::kGatewayOverloaded,
                           "Every connection that this gateway may have to the provider is in use.");
@@ -70,6 +75,7 @@ asio::awaitable<std::optional<Failure>> Attempt::TakeConnection(bool may_reuse) 
     co_return std::nullopt;
   }
   if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
+  if (result == ConnectResult::kTimedOut && IsClientsTimeUp()) co_return DeadlineExceeded();
   co_return MakeFailure(
       FailureKind::kUpstreamUnreachable,
       common::Concat("The provider could not be reached: ", Describe(result), "."));
@@ -118,6 +124,7 @@ asio::awaitable<std::optional<Failure>> Attempt::ReadBody(std::string& into) {
   }
   const size_t before = into.size();
   while (into.size() == before && !parser_->is_done()) {
+    if (IsClientsTimeUp()) co_return DeadlineExceeded();
     error_code error;
     const std::string_view bytes = co_await lease_->Read(error, ReadDeadline());
     if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
@@ -214,8 +221,9 @@ milliseconds Attempt::Elapsed() const {
 }
 
 common::MonotonicTime Attempt::ReadDeadline() const {
-  if (!has_first_output_) return std::min(End(), sent_at_ + provider_.timeouts.first_byte);
-  return std::min(End(), loop_.clock.Monotonic() + provider_.timeouts.idle);
+  const common::MonotonicTime end = std::min(client_deadline_, End());
+  if (!has_first_output_) return std::min(end, sent_at_ + provider_.timeouts.first_byte);
+  return std::min(end, loop_.clock.Monotonic() + provider_.timeouts.idle);
 }
 
 common::MonotonicTime Attempt::End() const {
@@ -225,6 +233,7 @@ common::MonotonicTime Attempt::End() const {
 Failure Attempt::TimedOut() const {
   if (is_cancelled_) return MakeFailure(FailureKind::kClientCancelled, "");
   const common::MonotonicTime now = loop_.clock.Monotonic();
+  if (now >= client_deadline_) return DeadlineExceeded();
   const ProviderTimeouts& timeouts = provider_.timeouts;
   if (now >= End()) {
     return MakeFailure(FailureKind::kUpstreamTimeout,

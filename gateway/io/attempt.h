@@ -20,9 +20,10 @@ namespace gateway {
 
 class Attempt {
  public:
-  // References must outlive the attempt.
+  // References must outlive the attempt. After `client_deadline` whatever is under way fails with
+  // kDeadlineExceeded.
   Attempt(EventLoop& loop, std::shared_ptr<UpstreamPool> pool, const ProviderConfig& provider,
-          ProviderMetrics& metrics);
+          ProviderMetrics& metrics, common::MonotonicTime client_deadline);
 
   // Sends `request` and reads until the head of the answer is there. A reused connection that was
   // closed before any byte is replaced once: the provider cannot have begun with the request.
@@ -73,11 +74,13 @@ class Attempt {
   common::MonotonicTime ReadDeadline() const;
   // When its total timeout has passed.
   common::MonotonicTime End() const;
+  bool IsClientsTimeUp() const { return loop_.clock.Monotonic() >= client_deadline_; }
 
   EventLoop& loop_;
   std::shared_ptr<UpstreamPool> pool_;  // shared with its leases
   const ProviderConfig& provider_;
   ProviderMetrics& metrics_;
+  common::MonotonicTime client_deadline_;
   UpstreamLease lease_;
   std::optional<ResponseParser> parser_;
   std::string unparsed_;    // part of a line

@@ -96,9 +96,15 @@ asio::awaitable<ExchangeResult> Exchange::Run() {
 
 asio::awaitable<void> Exchange::CarryOut(ExchangeAction action) {
   while (!is_cancelled_) {
-    if (const auto* ask = std::get_if<AskAction>(&action)) {
+    const bool is_to_fail = std::holds_alternative<FailAction>(action);
+    if (!is_to_fail && IsTimeUp()) {
+      if (const auto* attempt = std::get_if<AttemptAction>(&action)) GiveBack(*attempt);
+      action = plan_.OnDeadline();
+    } else if (const auto* ask = std::get_if<AskAction>(&action)) {
       AdmissionVerdict verdict = co_await Ask(*ask);
       std::vector<RefusedTarget> known;
+      // Given up for the client's sake: nothing is known of ratelimitd.
+      if (verdict.kind == AdmissionVerdict::Kind::kUnreachable && IsTimeUp()) continue;
       if (verdict.kind == AdmissionVerdict::Kind::kUnreachable) {
         known = admission_.known_refusals().Remaining(loop_.clock.Monotonic());
       }
@@ -113,22 +119,26 @@ asio::awaitable<void> Exchange::CarryOut(ExchangeAction action) {
       co_return;
     }
   }
-  // A permit granted to a client that has left is given back.
-  if (const auto* attempt = std::get_if<AttemptAction>(&action)) {
-    target_ = route_[attempt->route_index];
-    token_ = attempt->token;
-    AttemptReport report;
-    report.kind = AttemptReport::Kind::kFailure;
-    report.token = token_;
-    report.target = target_->target;
-    if (!token_.empty()) admission_.Report(std::move(report));
-  }
+  if (const auto* attempt = std::get_if<AttemptAction>(&action)) GiveBack(*attempt);
+}
+
+// The permit of an attempt that is not made, since nobody waits for it any more.
+void Exchange::GiveBack(const AttemptAction& attempt) {
+  if (attempt.token.empty()) return;
+  AttemptReport report;
+  report.kind = AttemptReport::Kind::kFailure;
+  report.token = attempt.token;
+  report.target = route_[attempt.route_index]->target;
+  admission_.Report(std::move(report));
 }
 
 asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
-  const AskDetails details{.client_name = call_.client_name,
-                           .cost_tokens = EstimateTokens(call_.body.size()),
-                           .attempt_timeout = ProviderOf(*route_.front()).timeouts.total};
+  const auto left = std::chrono::ceil<milliseconds>(call_.deadline - loop_.clock.Monotonic());
+  const AskDetails details{
+      .client_name = call_.client_name,
+      .cost_tokens = EstimateTokens(call_.body.size()),
+      .attempt_timeout = std::min(ProviderOf(*route_.front()).timeouts.total, left),
+      .client_deadline = call_.deadline};
   AdmissionVerdict verdict = co_await admission_.Ask(ask, details);
   if (verdict.client_limits) client_limits_ = verdict.client_limits;
   co_return verdict;
@@ -157,9 +167,9 @@ asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action)
 }
 
 void Exchange::NewAttempt() {
-  attempt_ = std::make_unique<Attempt>(loop_, config_->pools[target_->provider_index],
-                                       ProviderOf(*target_),
-                                       *config_->provider_metrics[target_->provider_index]);
+  attempt_ = std::make_unique<Attempt>(
+      loop_, config_->pools[target_->provider_index], ProviderOf(*target_),
+      *config_->provider_metrics[target_->provider_index], call_.deadline);
 }
 
 // A provider without a route of this name can still be asked in other words, by the same permit;

@@ -44,6 +44,8 @@ struct ClientCall {
   int http_minor = 1;
   AfterReply after = AfterReply::kKeepAlive;
   common::MonotonicTime started_at;
+  // When the client wants no answer any more.
+  common::MonotonicTime deadline = common::MonotonicTime::max();
 };
 
 struct ExchangeResult {
@@ -84,6 +86,8 @@ class Exchange {
   // then `refusal_` says why.
   std::vector<const RouteTarget*> ChooseTargets();
   std::variant<std::unique_ptr<ProviderCall>, Failure> Plan(const RouteTarget& target);
+  bool IsTimeUp() const { return loop_.clock.Monotonic() >= call_.deadline; }
+  void GiveBack(const AttemptAction& attempt);
   void OnClientLost();
   void ReportFailure(const Failure& failure);
   void ReportSuccess(AttemptReport::Kind kind);

@@ -5,6 +5,7 @@
 #include <boost/beast/http/error.hpp>
 
 #include "gateway/core/ascii.h"
+#include "gateway/core/request_deadline.h"
 
 namespace gateway {
 namespace {
@@ -23,8 +24,9 @@ bool IsChunked(boost::beast::string_view transfer_encoding) {
 
 bool IsReadByGateway(std::string_view name) {
   static constexpr std::string_view kNames[] = {
-      "authorization", "x-api-key",   "api-key",        "content-type",     "content-encoding",
-      "x-request-id",  "traceparent", "anthropic-beta", "anthropic-version"};
+      "authorization",    "x-api-key",         "api-key",     "content-type",
+      "content-encoding", "x-request-id",      "traceparent", "tracestate",
+      "anthropic-beta",   "anthropic-version", kTimeoutHeader};
   return std::any_of(std::begin(kNames), std::end(kNames), [&](std::string_view known) {
     return known.size() == name.size() && EqualsIgnoreCase(known, name);
   });

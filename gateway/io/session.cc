@@ -10,6 +10,7 @@
 #include "common/concat.h"
 #include "gateway/core/ascii.h"
 #include "gateway/core/failure_reply.h"
+#include "gateway/core/request_deadline.h"
 #include "gateway/core/request_id.h"
 #include "gateway/dialects/translation.h"
 
@@ -208,6 +209,7 @@ void Session::BeginRequest() {
   is_idle_ = false;
   config_ = services_.config;
   started_at_ = loop_.clock.Monotonic();
+  deadline_ = common::MonotonicTime::max();
   head_failure_.reset();
   client_ = nullptr;
   request_id_ = RenderRequestId(loop_.clock.Wall(), loop_.random(), loop_.random());
@@ -232,12 +234,13 @@ asio::awaitable<std::optional<Failure>> Session::ReadBody() {
       }
       if (!error && !connection_->input().empty()) continue;
     }
-    const auto result =
-        co_await connection_->ReadMore(loop_.clock.Monotonic() + limits().body_timeout);
+    const common::MonotonicTime longest = loop_.clock.Monotonic() + limits().body_timeout;
+    const auto result = co_await connection_->ReadMore(std::min(longest, deadline_));
     if (result == ClientConnection::ReadResult::kClosed) {
       co_return MakeFailure(FailureKind::kClientCancelled, "");
     }
     if (result == ClientConnection::ReadResult::kTimedOut) {
+      if (longest >= deadline_) co_return DeadlineExceeded();
       co_return MakeFailure(FailureKind::kRequestTimeout,
                             "The body of the request did not arrive in time.");
     }
@@ -277,6 +280,9 @@ std::optional<Failure> Session::CheckHead() {
     return MakeFailure(FailureKind::kBadRequest,
                        "Compressed requests are not accepted: send without Content-Encoding.");
   }
+  auto timeout = ParseTimeout(parser_->headers());
+  if (auto* failure = std::get_if<Failure>(&timeout)) return std::move(*failure);
+  if (const auto given = std::get<0>(timeout)) deadline_ = started_at_ + *given;
   const Routes& routes = config_->config->routes;
   if (routes.IsOpen()) return std::nullopt;
   const std::string_view key = ClientKey();
@@ -359,6 +365,7 @@ asio::awaitable<Session::Served> Session::RunExchange(Endpoint endpoint, Request
   call.http_minor = parser_->http_minor();
   call.after = After();
   call.started_at = started_at_;
+  call.deadline = deadline_;
   Exchange exchange(loop_, services_.admission, services_.metrics, config_, *connection_,
                     std::move(call));
   const ExchangeResult result = co_await exchange.Run();

@@ -112,6 +112,7 @@ class Session {
   bool is_degraded_ = false;
   bool is_idle_ = true;
   common::MonotonicTime started_at_;
+  common::MonotonicTime deadline_;  // of the client's own; max(): none
 };
 
 }  // namespace gateway

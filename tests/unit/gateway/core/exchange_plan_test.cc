@@ -230,5 +230,42 @@ TEST(ExchangePlanTest, DenyRefusesWhileRatelimitdIsAway) {
   EXPECT_EQ(fail.failure.kind, FailureKind::kNoProviderAvailable);
 }
 
+TEST(ExchangePlanTest, WhenTheClientsTimeIsUpNoOtherTargetIsAskedFor) {
+  ExchangePlan plan({kFirst, kSecond}, OnUnreachable::kAllow);
+  plan.Start();
+  plan.OnVerdict(Granted(0), {});
+  const auto fail = Expect<FailAction>(
+      plan.OnAttemptFailed(Failed(FailureKind::kDeadlineExceeded), milliseconds(300)));
+  EXPECT_EQ(fail.failure.kind, FailureKind::kDeadlineExceeded);
+  ASSERT_EQ(plan.attempts().size(), 1u);
+  EXPECT_EQ(plan.attempts()[0].failure, FailureKind::kDeadlineExceeded);
+}
+
+TEST(ExchangePlanTest, AProvidersFailureOutranksThatTheClientsTimeIsUp) {
+  for (const FailureKind kind : {FailureKind::kRateLimited, FailureKind::kModelNotFound}) {
+    SCOPED_TRACE(RuleFor(kind).name);
+    ExchangePlan plan({kFirst, kSecond}, OnUnreachable::kAllow);
+    plan.Start();
+    plan.OnVerdict(Granted(0), {});
+    plan.OnAttemptFailed(Failed(kind), milliseconds(1));
+    plan.OnVerdict(Granted(0), {});
+    const auto fail = Expect<FailAction>(
+        plan.OnAttemptFailed(Failed(FailureKind::kDeadlineExceeded), milliseconds(300)));
+    EXPECT_EQ(fail.failure.kind, kind);
+  }
+}
+
+TEST(ExchangePlanTest, BetweenTwoAttemptsTheClientIsToldOfTheFirst) {
+  ExchangePlan plan({kFirst, kSecond}, OnUnreachable::kAllow);
+  plan.Start();
+  EXPECT_EQ(plan.OnDeadline().failure.kind, FailureKind::kDeadlineExceeded);
+
+  ExchangePlan later({kFirst, kSecond}, OnUnreachable::kAllow);
+  later.Start();
+  later.OnVerdict(Granted(0), {});
+  later.OnAttemptFailed(Failed(FailureKind::kOverloaded), milliseconds(1));
+  EXPECT_EQ(later.OnDeadline().failure.kind, FailureKind::kOverloaded);
+}
+
 }  // namespace
 }  // namespace gateway
