@@ -209,6 +209,7 @@ ProviderConfig ReadProvider(const Reader& reader, const ConfigNode& node) {
   if (const auto child = object.Child("timeouts")) ReadTimeouts(reader, *child, provider.timeouts);
   object.ReadInt("max_connections", provider.max_connections, {1, 100'000});
   object.ReadBool("expose_rate_limits", provider.expose_rate_limits);
+  object.ReadBool("trace_context", provider.trace_context);
   ReadResponsesMode(object, provider);
   ReadStreamUsage(object, provider.endpoint);
   return provider;

@@ -50,6 +50,7 @@ struct ProviderConfig {
   // configuration is read again.
   std::shared_ptr<MissingRoute> missing_responses = std::make_shared<MissingRoute>();
   bool expose_rate_limits = true;  // pass the provider's x-ratelimit-* headers on
+  bool trace_context = true;       // pass the client's traceparent and tracestate on
 };
 
 struct RatelimitdConfig {

@@ -111,6 +111,11 @@ class EmbeddingsCall final : public ProviderCall {
 
 }  // namespace
 
+void ProviderCall::AddHeaders(std::string_view lines) {
+  constexpr size_t kEmptyLineBytes = 2;
+  request_.head.insert(request_.head.size() - kEmptyLineBytes, lines);
+}
+
 ResponsesService ChooseResponses(ResponsesMode mode, bool is_route_missing) {
   const bool is_translated =
       mode == ResponsesMode::kTranslated || (mode == ResponsesMode::kAuto && is_route_missing);

@@ -60,6 +60,8 @@ class ProviderCall {
   virtual ~ProviderCall() = default;
   // Valid while the call and the client's body live.
   const UpstreamRequest& request() const { return request_; }
+  // Whole header lines, each ending in CRLF, that have nothing to do with the dialect.
+  void AddHeaders(std::string_view lines);
   // What was left out of the request, in the client's words.
   const std::vector<std::string>& dropped() const { return dropped_; }
 

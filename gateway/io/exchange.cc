@@ -67,8 +67,11 @@ std::vector<const RouteTarget*> Exchange::ChooseTargets() {
 
 std::variant<std::unique_ptr<ProviderCall>, Failure> Exchange::Plan(const RouteTarget& target) {
   const ProviderConfig& provider = ProviderOf(target);
-  return PlanCall(*provider.dialect, provider.endpoint, target.target.model,
-                  ResponsesServiceOf(provider), ask_);
+  auto planned = PlanCall(*provider.dialect, provider.endpoint, target.target.model,
+                          ResponsesServiceOf(provider), ask_);
+  auto* call = std::get_if<std::unique_ptr<ProviderCall>>(&planned);
+  if (call != nullptr && provider.trace_context) (*call)->AddHeaders(call_.trace_headers);
+  return planned;
 }
 
 ResponsesService Exchange::ResponsesServiceOf(const ProviderConfig& provider) const {

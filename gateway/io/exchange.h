@@ -43,6 +43,8 @@ struct ClientCall {
   const Route* route = nullptr;  // never null
   int http_minor = 1;
   AfterReply after = AfterReply::kKeepAlive;
+  // Whole header lines for providers that may see the trace; may be empty.
+  std::string_view trace_headers;
   common::MonotonicTime started_at;
   // When the client wants no answer any more.
   common::MonotonicTime deadline = common::MonotonicTime::max();

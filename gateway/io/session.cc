@@ -161,6 +161,7 @@ asio::awaitable<bool> Session::ServeOne() {
   if (head == HeadResult::kClosed) co_return false;
   const std::string_view own_id = parser_->headers().Get("x-request-id");
   if (IsWellFormedRequestId(own_id)) request_id_ = own_id;
+  trace_ = ParseTraceContext(parser_->headers());
   Served served;
   if (head == HeadResult::kRead) {
     served = co_await Answer();
@@ -213,6 +214,7 @@ void Session::BeginRequest() {
   head_failure_.reset();
   client_ = nullptr;
   request_id_ = RenderRequestId(loop_.clock.Wall(), loop_.random(), loop_.random());
+  trace_ = {};
   model_.clear();
   attempts_.clear();
   provider_.clear();
@@ -364,6 +366,8 @@ asio::awaitable<Session::Served> Session::RunExchange(Endpoint endpoint, Request
   call.route = &route;
   call.http_minor = parser_->http_minor();
   call.after = After();
+  trace_headers_ = RenderTraceHeaders(trace_);
+  call.trace_headers = trace_headers_;
   call.started_at = started_at_;
   call.deadline = deadline_;
   Exchange exchange(loop_, services_.admission, services_.metrics, config_, *connection_,
@@ -477,6 +481,7 @@ void Session::LogAccess(const Served& served) {
   common::AppendLogLine(
       loop_.clock.Wall(), common::LogLevel::kInfo, "request",
       {{"request_id", request_id_},
+       {"trace_id", trace_.trace_id()},
        {"client", client_ != nullptr ? std::string_view(client_->name) : ""},
        {"remote", remote_address_},
        {"method", parser_->method()},

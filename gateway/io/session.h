@@ -13,6 +13,7 @@
 #include "absl/functional/any_invocable.h"
 #include "common/log.h"
 #include "gateway/config.h"
+#include "gateway/core/trace_context.h"
 #include "gateway/io/admission_client.h"
 #include "gateway/io/client_connection.h"
 #include "gateway/io/event_loop.h"
@@ -104,6 +105,8 @@ class Session {
   std::optional<Failure> head_failure_;
   const ClientEntry* client_ = nullptr;
   std::string request_id_;
+  TraceContext trace_;
+  std::string trace_headers_;
   std::string model_;     // as the client named it
   std::string attempts_;  // the trail, for the log
   std::string provider_;
