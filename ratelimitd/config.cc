@@ -276,6 +276,11 @@ void ReadBounds(ConfigObject& object, TableSettings& table) {
   table.max_reporters = static_cast<size_t>(reporters);
 }
 
+void ReadRetryBudget(ConfigObject& object, RetryBudgetSettings& budget) {
+  object.ReadDouble("ratio", budget.ratio, {0.0, 100.0});
+  object.ReadInt("min_per_second", budget.min_per_second, {0, 1'000'000});
+}
+
 }  // namespace
 
 absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironment& environment) {
@@ -299,6 +304,8 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
     config.log_level = static_cast<common::LogLevel>(level);
     reader.Section(object, "store", [&](ConfigObject& o) { ReadStore(o, config.store); });
     reader.Section(object, "bounds", [&](ConfigObject& o) { ReadBounds(o, config.table); });
+    reader.Section(object, "retry_budget",
+                   [&](ConfigObject& o) { ReadRetryBudget(o, config.table.retry_budget); });
     reader.Section(object, "defaults",
                    [&](ConfigObject& o) { ReadHealth(reader, o, config.table.defaults); });
     reader.EachOf(object, "providers", "provider",

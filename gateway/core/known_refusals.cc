@@ -31,6 +31,8 @@ void KnownRefusals::Learn(const std::vector<RefusedTarget>& refused, common::Mon
   for (const RefusedTarget& one : refused) {
     // These two are over before they could be told to anybody.
     if (one.reason == "probing" || one.reason == "ramping") continue;
+    // And these say nothing of the target.
+    if (one.reason == "client_limit" || one.reason == "retry_budget") continue;
     Remember(one.target, one.reason, now + one.retry_after, now);
   }
 }

@@ -74,8 +74,8 @@ struct AttemptRecord {
 // A target that ratelimitd would not let us ask.
 struct RefusedTarget {
   common::Target target;
-  std::string
-      reason;  // "backoff", "breaker", "probing", "ramping", "quota", "auth", "limit", "drained"
+  std::string reason;  // "backoff", "breaker", "probing", "ramping", "quota", "auth", "limit",
+                       // "drained", "client_limit", "retry_budget"
   std::chrono::milliseconds retry_after{0};
 };
 

@@ -73,6 +73,8 @@ std::string_view ReasonWord(pb::RefusalReason reason) {
       return "drained";
     case pb::REFUSAL_REASON_CLIENT_LIMIT:
       return "client_limit";
+    case pb::REFUSAL_REASON_RETRY_BUDGET:
+      return "retry_budget";
     default:
       return "unknown";
   }

@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, kOutcomeKinds> kOutcomeNames = {
     "model_not_found", "caller_error",   "cancelled",       "not_sent"};
 
 constexpr std::array<std::string_view, kRefusalReasons> kReasonNames = {
-    "none",        "rate_limited", "breaker_open", "probes_busy", "ramping", "quota_exhausted",
-    "auth_failed", "local_limit",  "drained",      "client_limit"};
+    "none",        "rate_limited", "breaker_open", "probes_busy",  "ramping",     "quota_exhausted",
+    "auth_failed", "local_limit",  "drained",      "client_limit", "retry_budget"};
 
 constexpr std::array<std::string_view, kAckStatuses> kAckNames = {"unspecified", "applied",
                                                                   "duplicate", "stale"};

@@ -55,8 +55,9 @@ enum class RefusalReason : uint8_t {
   kLocalLimit = 7,
   kDrained = 8,
   kClientLimit = 9,
+  kRetryBudget = 10,
 };
-inline constexpr int kRefusalReasons = 10;
+inline constexpr int kRefusalReasons = 11;
 
 enum class AdmitMode : uint8_t { kFirstAvailable = 1, kPeek = 2 };
 
@@ -84,7 +85,8 @@ struct Ask {
   std::string_view client_name{};
   int64_t cost_tokens = 0;
   milliseconds attempt_timeout{0};  // 0: unknown
-  // A further attempt for a request that the client's limits have admitted and counted.
+  // A further attempt for a request that the client's limits have admitted and counted. Only such
+  // asks stand under the retry budget.
   bool is_continuation = false;
 };
 

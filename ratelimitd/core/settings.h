@@ -62,8 +62,16 @@ struct HealthSettings {
   bool operator==(const HealthSettings&) const = default;
 };
 
+// Further attempts of all requests together, within ten seconds.
+struct RetryBudgetSettings {
+  double ratio = 0.2;          // of the requests admitted
+  int64_t min_per_second = 3;  // allowed however few requests there are
+  bool operator==(const RetryBudgetSettings&) const = default;
+};
+
 struct TableSettings {
   HealthSettings defaults{};
+  RetryBudgetSettings retry_budget{};
   NameMap<HealthSettings> providers{};  // complete, not a difference
   // Targets remembered; beyond it the least recently asked one without facts makes room, and when
   // all have facts a new one is admitted without being remembered.

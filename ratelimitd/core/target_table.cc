@@ -243,8 +243,9 @@ void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) 
 
 void TargetTable::Decide(const Ask& ask, const Moment& moment, Verdict& verdict) {
   if (RefuseByClientLimit(ask, moment, verdict)) return;
-  if (GrantFirst(ask, moment, Breaker::Resort::kOrdinary, verdict)) return;
-  if (GrantFirst(ask, moment, Breaker::Resort::kLast, verdict)) return;
+  const Breaker::View budget = LookAtRetryBudget(ask, moment.now);
+  if (GrantFirst(ask, moment, Breaker::Resort::kOrdinary, budget, verdict)) return;
+  if (GrantFirst(ask, moment, Breaker::Resort::kLast, budget, verdict)) return;
   for (const TargetDecision& decision : verdict.decisions) {
     if (verdict.retry_after == milliseconds(0) || decision.retry_after < verdict.retry_after) {
       verdict.retry_after = decision.retry_after;
@@ -252,14 +253,21 @@ void TargetTable::Decide(const Ask& ask, const Moment& moment, Verdict& verdict)
   }
 }
 
+Breaker::View TargetTable::LookAtRetryBudget(const Ask& ask, MonotonicTime now) const {
+  if (!ask.is_continuation) return {};
+  const MonotonicTime next = retry_budget_.NextRetry(settings_.retry_budget, now);
+  if (next == now) return {};
+  return {Decision::kReject, RefusalReason::kRetryBudget, next};
+}
+
 bool TargetTable::GrantFirst(const Ask& ask, const Moment& moment, Breaker::Resort resort,
-                             Verdict& verdict) {
+                             const Breaker::View& of_all, Verdict& verdict) {
   verdict.decisions.clear();
   for (size_t i = 0; i < ask.targets.size(); ++i) {
     const Found found = Find(ask.targets[i]);
     if (found.provider != nullptr) Advance(*found.provider, moment);
     if (found.target != nullptr) Advance(*found.target, moment);
-    const Breaker::View view = Look(ask, found, moment.now, resort);
+    const Breaker::View view = Both(of_all, Look(ask, found, moment.now, resort));
     if (view.decision == Decision::kReject) {
       verdict.decisions.push_back(
           {view.decision, view.reason, SpreadWait(view.until, moment.now, moment.chance)});
@@ -277,6 +285,11 @@ void TargetTable::Grant(const Ask& ask, size_t index, const Found& known, Decisi
                         const Moment& moment, Verdict& verdict) {
   verdict.granted_index = static_cast<int>(index);
   if (ask.mode == AdmitMode::kPeek) return;
+  if (ask.is_continuation) {
+    retry_budget_.CountRetry(moment.now);
+  } else {
+    retry_budget_.CountRequest(moment.now);
+  }
   const Found found = known.target == nullptr ? FindOrMake(ask.targets[index], moment.now) : known;
   if (found.target == nullptr) {
     verdict.token = RenderToken({.life = life_});

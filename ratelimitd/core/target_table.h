@@ -26,6 +26,7 @@
 #include "ratelimitd/core/health.h"
 #include "ratelimitd/core/name_map.h"
 #include "ratelimitd/core/reporters.h"
+#include "ratelimitd/core/retry_budget.h"
 #include "ratelimitd/core/settings.h"
 #include "ratelimitd/core/state_archive.h"
 #include "ratelimitd/core/state_document.h"
@@ -262,7 +263,11 @@ class TargetTable {
                       AdmissionToken& token);
   void SettleLimits(const AttemptReport& report, const AdmissionToken& token, Provider& provider,
                     MonotonicTime now);
-  bool GrantFirst(const Ask& ask, const Moment& moment, Breaker::Resort resort, Verdict& verdict);
+  // What the retry budget says of an ask, for every target of it.
+  Breaker::View LookAtRetryBudget(const Ask& ask, MonotonicTime now) const;
+  // `of_all` holds for every target.
+  bool GrantFirst(const Ask& ask, const Moment& moment, Breaker::Resort resort,
+                  const Breaker::View& of_all, Verdict& verdict);
   void Grant(const Ask& ask, size_t index, const Found& found, Decision decision,
              const Moment& moment, Verdict& verdict);
   std::optional<Resolved> Resolve(const AttemptReport& report, const Reporter* reporter,
@@ -303,6 +308,7 @@ class TargetTable {
   NameMap<std::unique_ptr<Provider>> providers_;
   absl::flat_hash_map<uint64_t, Entry*> targets_by_id_;
   ClientLimits clients_;
+  RetryBudget retry_budget_;
   std::list<Entry*> by_use_;  // least recently asked first
   // What TakeConsequences will tell: names, since a key may be forgotten before.
   absl::flat_hash_set<std::pair<std::string, std::string>> changed_;

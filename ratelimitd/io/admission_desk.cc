@@ -1,5 +1,6 @@
 #include "ratelimitd/io/admission_desk.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "ratelimitd/io/desk_job.h"
@@ -9,7 +10,18 @@
 namespace ratelimitd {
 namespace {
 
-void Tally(const Verdict& verdict, AdmissionTally& tally) {
+// Whether it was the budget that refused a further attempt: where it did, it did so for every
+// target that was not itself refused for longer.
+bool IsByRetryBudget(const Verdict& verdict) {
+  return std::any_of(verdict.decisions.begin(), verdict.decisions.end(),
+                     [](const TargetDecision& decision) {
+                       return decision.reason == RefusalReason::kRetryBudget;
+                     });
+}
+
+void Tally(const Verdict& verdict, bool is_continuation, AdmissionTally& tally) {
+  if (is_continuation && verdict.granted_index >= 0) ++tally.retries_granted;
+  if (is_continuation && IsByRetryBudget(verdict)) ++tally.retries_refused;
   if (verdict.granted_index < 0) {
     ++tally.refused[static_cast<size_t>(verdict.decisions.front().reason)];
     return;
@@ -62,7 +74,7 @@ DeskResult DecideMessage(const DeskMessage& message, TargetTable& table,
     const Ask ask = ParseAsk(request.asks(static_cast<int>(i)), message.reporter,
                              message.lease_kind, memory.names);
     table.Admit(ask, next_moment(), memory.verdicts[i]);
-    Tally(memory.verdicts[i], tally);
+    Tally(memory.verdicts[i], ask.is_continuation, tally);
   }
   return result;
 }
@@ -220,7 +232,7 @@ grpc::Status AdmissionDesk::Admit(const pb::AdmitRequest& request, pb::AdmitResp
     table.Admit(ask, next_moment(), verdict);
   });
   AdmissionTally tally;
-  Tally(verdict, tally);
+  Tally(verdict, request.ask().continuation(), tally);
   metrics_.Count(tally);
   BuildVerdict(verdict, request.ask().correlation_id(), *response.mutable_verdict());
   return grpc::Status::OK;

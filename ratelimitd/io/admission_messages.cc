@@ -25,7 +25,7 @@ static_assert(static_cast<int>(OutcomeKind::kNotSent) == pb::OUTCOME_KIND_NOT_SE
 static_assert(static_cast<int>(OutcomeKind::kUnreachable) == pb::OUTCOME_KIND_UNREACHABLE);
 static_assert(static_cast<int>(OutcomeKind::kAuthFailed) == pb::OUTCOME_KIND_AUTH_FAILED);
 static_assert(kOutcomeKinds == pb::OutcomeKind_ARRAYSIZE);
-static_assert(static_cast<int>(RefusalReason::kClientLimit) == pb::REFUSAL_REASON_CLIENT_LIMIT);
+static_assert(static_cast<int>(RefusalReason::kRetryBudget) == pb::REFUSAL_REASON_RETRY_BUDGET);
 static_assert(kRefusalReasons == pb::RefusalReason_ARRAYSIZE);
 static_assert(static_cast<int>(AckStatus::kStale) == pb::ACK_STATUS_STALE);
 static_assert(static_cast<int>(Decision::kReject) == pb::ADMIT_DECISION_REJECT);

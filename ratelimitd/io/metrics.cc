@@ -51,6 +51,10 @@ void Metrics::AddAdmissionSeries() {
     const std::string reason(ReasonName(static_cast<RefusalReason>(i)));
     overruled_[i] = &overruled.Add({{"reason", reason}});
   }
+  auto& retries = CounterFamily(registry_, "candor_ratelimitd_retries_total",
+                                "Further attempts asked for, by what the retry budget said.");
+  retries_granted_ = &retries.Add({{"result", "granted"}});
+  retries_refused_ = &retries.Add({{"result", "refused"}});
   auto& reports = CounterFamily(registry_, "candor_ratelimitd_reports_total",
                                 "Reports of attempts, by effect.");
   for (int kind = 1; kind < kOutcomeKinds; ++kind) {
@@ -141,6 +145,8 @@ void Metrics::AddTableSeries() {
 void Metrics::Count(const AdmissionTally& tally) {
   if (tally.admitted > 0) admitted_->Increment(tally.admitted);
   if (tally.probes > 0) probes_->Increment(tally.probes);
+  if (tally.retries_granted > 0) retries_granted_->Increment(tally.retries_granted);
+  if (tally.retries_refused > 0) retries_refused_->Increment(tally.retries_refused);
   for (int i = 1; i < kRefusalReasons; ++i) {
     if (tally.refused[i] > 0) refused_[i]->Increment(tally.refused[i]);
     if (tally.overruled[i] > 0) overruled_[i]->Increment(tally.overruled[i]);

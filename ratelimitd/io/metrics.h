@@ -28,6 +28,8 @@ struct AdmissionTally {
   std::array<int, kRefusalReasons> overruled{};
   int admitted = 0;
   int probes = 0;
+  int retries_granted = 0;
+  int retries_refused = 0;  // by the retry budget
   std::array<std::array<int, kAckStatuses>, kOutcomeKinds> reports{};
 };
 
@@ -74,6 +76,8 @@ class Metrics {
   prometheus::Registry registry_;
   prometheus::Counter* admitted_ = nullptr;
   prometheus::Counter* probes_ = nullptr;
+  prometheus::Counter* retries_granted_ = nullptr;
+  prometheus::Counter* retries_refused_ = nullptr;
   std::array<prometheus::Counter*, kRefusalReasons> refused_{};
   std::array<prometheus::Counter*, kRefusalReasons> overruled_{};
   std::array<std::array<prometheus::Counter*, kAckStatuses>, kOutcomeKinds> reports_{};

@@ -174,6 +174,8 @@ class Ratelimitd(Service):
             "admin": "127.0.0.1:0",
             "store": {"kind": "memory"},
             "drain": "100ms",
+            # Tests of fallback, side by side, would use up the usual budget of the fleet.
+            "retry_budget": {"ratio": 100},
             **(config or {}),
         }
         super().__init__(name, ratelimitd_binary(), config, directory, env)

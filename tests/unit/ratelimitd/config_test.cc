@@ -28,6 +28,7 @@ TEST(ConfigTest, ShippedSampleStatesTheDefaults) {
   ASSERT_TRUE(config.ok()) << config.status();
   const Config defaults;
   EXPECT_EQ(config->table.defaults, defaults.table.defaults);
+  EXPECT_EQ(config->table.retry_budget, defaults.table.retry_budget);
   EXPECT_EQ(config->table.max_targets, defaults.table.max_targets);
   EXPECT_EQ(config->table.max_reporters, defaults.table.max_reporters);
   EXPECT_EQ(config->threads, defaults.threads);
@@ -57,6 +58,8 @@ TEST(ConfigTest, MistakesAreNamedWithTheirPlace) {
       {"unknown knob", "defaults: {breaker: {consequtive: 1}}", "consecutive"},
       {"out of range", "defaults: {breaker: {failure_rate: 2}}", "r.yaml:1:36"},
       {"no unit", "drain: 5", "r.yaml:1:8"},
+      {"negative ratio", "retry_budget: {ratio: -1}", "r.yaml:1:23"},
+      {"unknown budget", "retry_budget: {per_second: 1}", "min_per_second"},
       {"unknown store", "store: {kind: redisd}", "r.yaml:1:15"},
       {"url of another store", "store: {kind: memory, url: 'redis://h'}", "only the redis store"},
       {"path of the redis store", "store: {kind: redis, path: /x}", "only the sqlite store"},
@@ -112,6 +115,7 @@ TEST(ConfigTest, OnlySomeChangesNeedARestart) {
   const auto current = Parse("{}");
   EXPECT_FALSE(NeedsRestart(*current, *Parse("defaults: {breaker: {open: 9s}}")));
   EXPECT_FALSE(NeedsRestart(*current, *Parse("providers: [{name: a}]")));
+  EXPECT_FALSE(NeedsRestart(*current, *Parse("retry_budget: {ratio: 1}")));
   EXPECT_TRUE(NeedsRestart(*current, *Parse("listen: 127.0.0.1:1")));
   EXPECT_TRUE(NeedsRestart(*current, *Parse("store: {kind: memory}")));
   EXPECT_TRUE(NeedsRestart(*current, *Parse("threads: 3")));
