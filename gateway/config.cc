@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "common/concat.h"
+#include "gateway/core/memory_budget.h"
 
 namespace gateway {
 namespace {
@@ -355,6 +356,11 @@ void ReadLimits(const Reader& reader, const ConfigNode& node, LimitsConfig& limi
   object.ReadByteSize("headers", limits.header_bytes, {1024, 1 << 20});
   object.ReadInt("connections", limits.connections, {1, 1'000'000});
   object.ReadInt("inflight", limits.inflight, {1, 1'000'000});
+  object.ReadByteSize("memory", limits.memory_bytes, {64 << 10, int64_t{1} << 50});
+  if (limits.memory_bytes / MemoryBudget::kHeadroom < limits.body_bytes) {
+    object.Complain("memory", common::Concat("must be at least ", MemoryBudget::kHeadroom,
+                                             " times the limit of a body"));
+  }
   object.ReadDuration("header_timeout", limits.header_timeout, kAnyWait);
   object.ReadDuration("body_timeout", limits.body_timeout, kAnyWait);
   object.ReadDuration("idle_timeout", limits.idle_timeout, kAnyWait);

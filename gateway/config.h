@@ -70,6 +70,7 @@ struct LimitsConfig {
   int64_t header_bytes = 16 << 10;                   // of a request's head
   int64_t connections = 20'000;                      // open client connections
   int64_t inflight = 4'096;                          // requests being served
+  int64_t memory_bytes = int64_t{1} << 30;           // of all requests and answers
   std::chrono::milliseconds header_timeout{10'000};  // first to last byte of a head
   std::chrono::milliseconds body_timeout{30'000};    // between two pieces of a request's body
   std::chrono::milliseconds idle_timeout{75'000};    // between two requests of a connection

@@ -123,10 +123,11 @@ class Gateway {
         Load(config_path_, common::WatchedConfigEnvironment(*watcher_));
     if (!loaded.ok()) return loaded.status();
     config_ = loaded->config;
-    auto admin = common::AdminServer::Start(config_->admin, {[this] { return metrics_.Render(); },
-                                                             [this] { return is_ready_.load(); }});
+    auto admin = common::AdminServer::Start(
+        config_->admin, {[this] { return metrics_.Render(load_.memory.held()); },
+                         [this] { return is_ready_.load(); }});
     if (!admin.ok()) return admin.status();
-    auto server = gateway::Server::Start(config_, loaded->tls, clock_, log_, metrics_);
+    auto server = gateway::Server::Start(config_, loaded->tls, clock_, log_, metrics_, load_);
     if (!server.ok()) return server.status();
     admin_ = *std::move(admin);
     server_ = *std::move(server);
@@ -193,6 +194,7 @@ class Gateway {
   common::SystemClock clock_;
   common::Log log_;
   gateway::Metrics metrics_;
+  gateway::ServerLoad load_;
   std::atomic<bool> is_ready_ = false;
   std::mutex mutex_;  // one start, reload or end at a time
   std::shared_ptr<const gateway::Config> config_;

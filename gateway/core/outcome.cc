@@ -11,6 +11,15 @@ Failure MakeFailure(FailureKind kind, std::string message) {
   return failure;
 }
 
+Failure MakeOverloaded(std::string message, double chance) {
+  constexpr std::chrono::milliseconds kShortestWait{1000};
+  constexpr double kSpreadMs = 1000;
+  Failure failure = MakeFailure(FailureKind::kGatewayOverloaded, std::move(message));
+  failure.timing.retry_after =
+      kShortestWait + std::chrono::milliseconds(static_cast<int64_t>(chance * kSpreadMs));
+  return failure;
+}
+
 bool IsRetryable(const Failure& failure) {
   return RuleFor(failure.kind).is_retryable && !failure.is_permanent;
 }

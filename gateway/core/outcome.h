@@ -52,6 +52,10 @@ struct Failure {
 // A failure of which no more is known than this.
 Failure MakeFailure(FailureKind kind, std::string message);
 
+// The gateway itself has no room: kGatewayOverloaded with a wait of one to two seconds. `chance` in
+// [0, 1) spreads those who are turned away in the same moment.
+Failure MakeOverloaded(std::string message, double chance);
+
 // Whether the client is told to try again: the table's word, unless the failure is permanent.
 bool IsRetryable(const Failure& failure);
 

@@ -65,8 +65,8 @@ asio::awaitable<std::optional<Failure>> Attempt::TakeConnection(bool may_reuse) 
   if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
   if (!lease_ && IsClientsTimeUp()) co_return DeadlineExceeded();
   if (!lease_) {
-    co_return MakeFailure(FailureKind::kGatewayOverloaded,
-                          "Every connection that this gateway may have to the provider is in use.");
+    co_return MakeOverloaded(
+        "Every connection that this gateway may have to the provider is in use.", loop_.Chance());
   }
   if (lease_->is_reused()) co_return std::nullopt;
   const ConnectResult result = co_await pool_->Connect(lease_, deadline);

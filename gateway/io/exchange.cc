@@ -28,12 +28,13 @@ int64_t UnixSeconds(common::WallTime time) {
 
 Exchange::Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metrics,
                    std::shared_ptr<const LoopConfig> config, ClientConnection& client,
-                   ClientCall call)
+                   MemoryHold& memory, ClientCall call)
     : loop_(loop),
       admission_(admission),
       metrics_(metrics),
       config_(std::move(config)),
       client_(client),
+      memory_(memory),
       call_(std::move(call)),
       ask_(call_.endpoint, call_.scan, call_.body, call_.request_id,
            UnixSeconds(loop.clock.Wall())),
@@ -200,7 +201,10 @@ asio::awaitable<std::optional<Failure>> Exchange::ConverseOnce() {
     if (auto* failure = std::get_if<Failure>(&planned)) co_return std::move(*failure);
     provider_call_ = std::get<std::unique_ptr<ProviderCall>>(std::move(planned));
   }
-  std::optional<Failure> failure = co_await attempt_->Begin(provider_call_->request());
+  const ProviderConfig& provider = ProviderOf(*target_);
+  is_relayed_ = IsRelayed(*provider.dialect, call_.endpoint, ResponsesServiceOf(provider));
+  std::optional<Failure> failure = HoldAnswer(0);
+  if (!failure) failure = co_await attempt_->Begin(provider_call_->request());
   if (failure) co_return failure;
   const bool is_success = attempt_->status() / 100 == 2;
   if (call_.scan.is_stream && is_success && !IsJson(attempt_->headers().Get("content-type"))) {
@@ -209,12 +213,21 @@ asio::awaitable<std::optional<Failure>> Exchange::ConverseOnce() {
   co_return co_await PassWhole();
 }
 
+// What is translated is there three times: as it came, in between, and as it leaves.
+std::optional<Failure> Exchange::HoldAnswer(size_t bytes) {
+  const int64_t copies = is_relayed_ ? 1 : 3;
+  if (memory_.Grow(copies * static_cast<int64_t>(call_.body.size() + bytes))) return std::nullopt;
+  metrics_.CountShed(Shed::kUnderWay);
+  return MakeOverloaded("This gateway has no memory left for the answer.", loop_.Chance());
+}
+
 asio::awaitable<std::optional<Failure>> Exchange::PassWhole() {
   attempt_->NoteFirstOutput();
   std::string body;
   const auto limit = static_cast<size_t>(config_->config->limits.response_bytes);
   while (!attempt_->IsBodyComplete()) {
     std::optional<Failure> failure = co_await attempt_->ReadBody(body);
+    if (!failure) failure = HoldAnswer(body.size());
     if (failure) co_return failure;
     if (body.size() > limit) {
       co_return MakeFailure(FailureKind::kUpstreamMalformed,
@@ -247,6 +260,7 @@ asio::awaitable<std::optional<Failure>> Exchange::PassWhole() {
 asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
   const std::unique_ptr<StreamReader> reader = provider_call_->NewStreamReader();
   std::string piece;
+  size_t held_bytes = 0;  // read and not yet on their way
   for (;;) {
     piece.clear();
     std::optional<Failure> failure = co_await attempt_->ReadBody(piece);
@@ -256,6 +270,8 @@ asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
     } else if (!failure) {
       step = reader->Finish();
     }
+    held_bytes += piece.size();
+    if (!failure) failure = HoldAnswer(held_bytes + step.client_bytes.size());
     // What came before the break still counts: it may hold the end, or a better reason.
     if (failure && !step.failure && !step.is_complete) step.failure = std::move(failure);
     if (step.is_committed && !has_head_gone_) {
@@ -267,6 +283,7 @@ asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
       result_.status = 200;
     }
     if (!step.client_bytes.empty() && step.is_committed) {
+      held_bytes = 0;
       const common::MonotonicTime began = loop_.clock.Monotonic();
       const bool is_sent = co_await SendStreamPiece(step.client_bytes);
       if (!is_sent || !attempt_->NoteClientWait(loop_.clock.Monotonic() - began)) {

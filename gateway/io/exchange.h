@@ -12,6 +12,7 @@
 
 #include "gateway/config.h"
 #include "gateway/core/exchange_plan.h"
+#include "gateway/core/memory_budget.h"
 #include "gateway/core/reply_head.h"
 #include "gateway/dialects/provider_call.h"
 #include "gateway/io/admission_client.h"
@@ -60,7 +61,8 @@ class Exchange {
  public:
   // References must outlive the exchange.
   Exchange(EventLoop& loop, AdmissionSession& admission, Metrics& metrics,
-           std::shared_ptr<const LoopConfig> config, ClientConnection& client, ClientCall call);
+           std::shared_ptr<const LoopConfig> config, ClientConnection& client, MemoryHold& memory,
+           ClientCall call);
 
   // Runs to the last byte of the answer.
   boost::asio::awaitable<ExchangeResult> Run();
@@ -90,6 +92,8 @@ class Exchange {
   std::variant<std::unique_ptr<ProviderCall>, Failure> Plan(const RouteTarget& target);
   bool IsTimeUp() const { return loop_.clock.Monotonic() >= call_.deadline; }
   void GiveBack(const AttemptAction& attempt);
+  // Holds memory for so much of an answer; a failure when there is none.
+  std::optional<Failure> HoldAnswer(size_t bytes);
   void OnClientLost();
   void ReportFailure(const Failure& failure);
   void ReportSuccess(AttemptReport::Kind kind);
@@ -112,6 +116,7 @@ class Exchange {
   Metrics& metrics_;
   std::shared_ptr<const LoopConfig> config_;
   ClientConnection& client_;
+  MemoryHold& memory_;
   ClientCall call_;
   ClientAsk ask_;
   std::optional<Failure> refusal_;
@@ -127,6 +132,7 @@ class Exchange {
   std::unique_ptr<ProviderCall> provider_call_;
   const RouteTarget* target_ = nullptr;
   std::string token_;
+  bool is_relayed_ = false;
   std::optional<ClientLimitStatus> client_limits_;  // as last told
   std::chrono::milliseconds provider_time_{0};      // spent waiting for providers before the status
   int64_t tokens_used_ = 0;

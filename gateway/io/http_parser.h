@@ -35,6 +35,10 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
   bool HasHost() const { return has_host_; }
   bool expects_continue() const { return expects_continue_; }
   const std::string& body() const { return body_; }
+  // After the head: what Content-Length says; 0 without one.
+  int64_t announced_body_bytes() const {
+    return static_cast<int64_t>(content_length().value_or(0));
+  }
 
  private:
   using string_view = boost::beast::string_view;

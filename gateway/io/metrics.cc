@@ -71,6 +71,16 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
           .Register(*registry_);
   certificate_ends_ = {&ends.Add({{"certificate", "clients"}}),
                        &ends.Add({{"certificate", "ratelimitd"}})};
+  auto& shed = BuildCounter()
+                   .Name("candor_gateway_shed_total")
+                   .Help("What was turned away because the gateway had no room for it.")
+                   .Register(*registry_);
+  shed_ = {&shed.Add({{"what", "connection"}}), &shed.Add({{"what", "request"}}),
+           &shed.Add({{"what", "body"}}), &shed.Add({{"what", "under_way"}})};
+  idle_closed_ = AddCounter("candor_gateway_idle_connections_closed_total",
+                            "Idle connections of clients closed to make room for new ones.");
+  memory_ = AddGauge("candor_gateway_held_memory_bytes",
+                     "Bodies of requests and answers held now, as counted against limits.memory.");
   client_connections_ =
       AddGauge("candor_gateway_client_connections", "Open connections of clients.");
   requests_in_flight_ = AddGauge("candor_gateway_requests_in_flight", "Requests being served now.");
@@ -137,7 +147,8 @@ void Metrics::ShowCertificateEnds(std::optional<common::WallTime> clients,
   certificate_ends_[1]->Set(Seconds(ratelimitd.value_or(none).time_since_epoch()));
 }
 
-std::string Metrics::Render() const {
+std::string Metrics::Render(int64_t held_memory_bytes) const {
+  memory_->Set(static_cast<double>(held_memory_bytes));
   return prometheus::TextSerializer().Serialize(registry_->Collect());
 }
 

@@ -26,6 +26,13 @@
 namespace gateway {
 
 enum class ReloadResult { kOk, kRefused };
+// What there was no room for.
+enum class Shed {
+  kConnection,
+  kRequest,   // there are as many as there may be
+  kBody,      // of a request, in memory
+  kUnderWay,  // in memory, for a request that had begun
+};
 enum class AskResult { kGranted, kRefused, kUnreachable };
 enum class HandshakeResult { kDone, kFailed, kTimedOut, kSpokeHttp };
 
@@ -45,8 +52,8 @@ class Metrics {
  public:
   Metrics();
 
-  // The text exposition of everything.
-  std::string Render() const;
+  // The text exposition of everything, and of what is sampled now.
+  std::string Render(int64_t held_memory_bytes) const;
 
   // Lives as long as this object.
   ProviderMetrics& ForProvider(const std::string& name);
@@ -61,6 +68,8 @@ class Metrics {
   // "other"; so is a code that is no plain word.
   static constexpr size_t kMaxUnknownCodes = 64;
   void CountUnknownCode(const std::string& code);
+  void CountShed(Shed what) { shed_[static_cast<size_t>(what)]->Increment(); }
+  void CountIdleClosed() { idle_closed_->Increment(); }
   void CountFallback() { fallbacks_->Increment(); }
   // A client's TLS.
   void CountHandshake(HandshakeResult result) {
@@ -95,6 +104,9 @@ class Metrics {
   std::array<prometheus::Counter*, 2> reloads_{};
   std::array<prometheus::Counter*, 4> handshakes_{};
   std::array<prometheus::Gauge*, 2> certificate_ends_{};
+  std::array<prometheus::Counter*, 4> shed_{};
+  prometheus::Counter* idle_closed_ = nullptr;
+  prometheus::Gauge* memory_ = nullptr;
   prometheus::Gauge* client_connections_ = nullptr;
   prometheus::Gauge* requests_in_flight_ = nullptr;
   prometheus::Gauge* ratelimitd_sessions_ = nullptr;

@@ -191,7 +191,13 @@ asio::awaitable<void> Worker::RunSession(tcp::socket socket) {
   error_code ignored;
   const std::string remote = Render(socket.remote_endpoint(ignored));
   const LimitsConfig& limits = services_->config->config->limits;
-  const bool is_full = load_.connections.load(std::memory_order_relaxed) >= limits.connections;
+  bool is_full = load_.connections.load(std::memory_order_relaxed) >= limits.connections;
+  // One that waits for nothing but a next request makes room; those of other threads are theirs.
+  if (is_full && !services_->idle.empty()) {
+    services_->idle.front()->CloseIfIdle();
+    metrics_.CountIdleClosed();
+    is_full = false;
+  }
   Session session(
       *services_,
       std::make_shared<ClientConnection>(loop_, std::move(socket), limits.write_timeout), remote);
@@ -225,7 +231,8 @@ void Worker::WriteAccessLog() {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(std::shared_ptr<const Config> config,
                                                       TlsContexts tls, const common::Clock& clock,
-                                                      common::Log& log, Metrics& metrics) {
+                                                      common::Log& log, Metrics& metrics,
+                                                      ServerLoad& load) {
   absl::StatusOr<tcp::endpoint> endpoint = ParseListen(config->listen);
   if (!endpoint.ok()) return endpoint.status();
   const int threads =
@@ -233,8 +240,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(std::shared_ptr<const Conf
   std::unique_ptr<Server> server(new Server);
   server->admission_ = std::make_unique<AdmissionClient>(config->ratelimitd, clock, log);
   for (int i = 0; i < threads; ++i) {
-    auto worker =
-        std::make_unique<Worker>(i, clock, log, metrics, *server->admission_, server->load_);
+    auto worker = std::make_unique<Worker>(i, clock, log, metrics, *server->admission_, load);
     if (const error_code error = worker->Listen(*endpoint)) {
       return absl::UnavailableError(
           common::Concat("cannot listen on ", config->listen, ": ", error.message()));

@@ -75,7 +75,8 @@ class Server {
   // References must outlive the server. Unavailable: the address cannot be bound.
   static absl::StatusOr<std::unique_ptr<Server>> Start(std::shared_ptr<const Config> config,
                                                        TlsContexts tls, const common::Clock& clock,
-                                                       common::Log& log, Metrics& metrics);
+                                                       common::Log& log, Metrics& metrics,
+                                                       ServerLoad& load);
   ~Server();
 
   // "127.0.0.1:8080", with the real port.
@@ -89,7 +90,6 @@ class Server {
   Server() = default;
 
   std::string address_;
-  ServerLoad load_;
   std::unique_ptr<AdmissionClient> admission_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };

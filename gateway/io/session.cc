@@ -98,14 +98,17 @@ std::string Dump(const nlohmann::ordered_json& json) {
 Session::Session(SessionServices& services, std::shared_ptr<ClientConnection> connection,
                  std::string remote_address)
     : services_(services),
+      memory_(services.load.memory),
       loop_(services.loop),
       connection_(std::move(connection)),
       remote_address_(std::move(remote_address)) {
   services_.load.connections.fetch_add(1, std::memory_order_relaxed);
   services_.metrics.client_connections().Increment();
+  SetIdle();
 }
 
 Session::~Session() {
+  SetBusy();
   services_.load.connections.fetch_sub(1, std::memory_order_relaxed);
   services_.metrics.client_connections().Decrement();
 }
@@ -121,8 +124,8 @@ asio::awaitable<void> Session::Run() {
 asio::awaitable<void> Session::Refuse() {
   const bool is_open = co_await BeginTls(kRefusedHandshakeTime);
   if (!is_open) co_return;
-  co_await AnswerOnce(MakeFailure(FailureKind::kGatewayOverloaded,
-                                  "This gateway has as many connections as it may."));
+  co_await AnswerOnce(
+      Overloaded(Shed::kConnection, "This gateway has as many connections as it may."));
 }
 
 // False when the connection has ended; true at once where clients speak plain HTTP.
@@ -149,14 +152,24 @@ asio::awaitable<void> Session::AnswerOnce(Failure failure) {
 }
 
 void Session::CloseIfIdle() {
-  if (is_idle_) connection_->Close();
+  if (!idle_place_) return;
+  SetBusy();
+  connection_->Close();
+}
+
+void Session::SetIdle() {
+  if (!idle_place_) idle_place_ = services_.idle.insert(services_.idle.end(), this);
+}
+
+void Session::SetBusy() {
+  if (idle_place_) services_.idle.erase(*std::exchange(idle_place_, std::nullopt));
 }
 
 // False when the connection has ended.
 asio::awaitable<bool> Session::ServeOne() {
   config_ = services_.config;
   parser_.emplace(limits().header_bytes, limits().body_bytes);
-  is_idle_ = true;
+  SetIdle();
   const HeadResult head = co_await ReadHead();
   if (head == HeadResult::kClosed) co_return false;
   const std::string_view own_id = parser_->headers().Get("x-request-id");
@@ -169,6 +182,7 @@ asio::awaitable<bool> Session::ServeOne() {
     served = co_await FailOutside(*head_failure_);
   }
   LogAccess(served);
+  memory_.Release();
   const bool is_whole = parser_->is_done();
   if (served.is_connection_usable && is_whole && After() == AfterReply::kKeepAlive) co_return true;
   if (served.is_connection_usable) co_await connection_->LingeringClose();
@@ -183,7 +197,7 @@ asio::awaitable<Session::HeadResult> Session::ReadHead() {
       connection_->Consume(2);
     }
     if (!connection_->input().empty()) {
-      if (is_idle_) {
+      if (idle_place_) {
         BeginRequest();
         deadline = started_at_ + limits().header_timeout;
       }
@@ -198,7 +212,7 @@ asio::awaitable<Session::HeadResult> Session::ReadHead() {
     const auto result = co_await connection_->ReadMore(deadline);
     if (result == ClientConnection::ReadResult::kClosed) co_return HeadResult::kClosed;
     if (result == ClientConnection::ReadResult::kTimedOut) {
-      if (is_idle_) co_return HeadResult::kClosed;
+      if (idle_place_) co_return HeadResult::kClosed;
       head_failure_ = MakeFailure(FailureKind::kRequestTimeout,
                                   "The head of the request did not arrive in time.");
       co_return HeadResult::kFailed;
@@ -207,7 +221,7 @@ asio::awaitable<Session::HeadResult> Session::ReadHead() {
 }
 
 void Session::BeginRequest() {
-  is_idle_ = false;
+  SetBusy();
   config_ = services_.config;
   started_at_ = loop_.clock.Monotonic();
   deadline_ = common::MonotonicTime::max();
@@ -229,6 +243,8 @@ asio::awaitable<std::optional<Failure>> Session::ReadBody() {
     if (!connection_->input().empty()) {
       error_code error;
       connection_->Consume(parser_->Feed(connection_->input(), error));
+      std::optional<Failure> failure = HoldBody(static_cast<int64_t>(parser_->body().size()));
+      if (failure) co_return failure;
       if (parser_->is_done()) break;
       const bool is_overlong = connection_->input().size() > kMaxUnparsedBytes;
       if (error && (error != http::error::need_more || is_overlong)) {
@@ -263,6 +279,8 @@ asio::awaitable<Session::Served> Session::Answer() {
   if (std::optional<Failure> failure = CheckHead()) {
     co_return co_await Fail(endpoint, std::move(*failure));
   }
+  std::optional<Failure> no_room = is_models ? std::nullopt : CheckRoom();
+  if (no_room) co_return co_await Fail(endpoint, std::move(*no_room));
   if (parser_->expects_continue() && !parser_->is_done()) {
     static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
     co_await connection_->Write(Gather(kContinue));
@@ -297,6 +315,24 @@ std::optional<Failure> Session::CheckHead() {
   return MakeFailure(FailureKind::kClientAuth, "The API key is not known to this gateway.");
 }
 
+// Before the body is read, so that what must be turned away costs little.
+std::optional<Failure> Session::CheckRoom() {
+  if (services_.load.inflight.load(std::memory_order_relaxed) >= limits().inflight) {
+    return Overloaded(Shed::kRequest, "This gateway serves as many requests as it may.");
+  }
+  return HoldBody(parser_->announced_body_bytes());
+}
+
+std::optional<Failure> Session::HoldBody(int64_t bytes) {
+  if (memory_.Begin(bytes, limits().memory_bytes)) return std::nullopt;
+  return Overloaded(Shed::kBody, "This gateway has no memory left for the request.");
+}
+
+Failure Session::Overloaded(Shed what, std::string message) {
+  services_.metrics.CountShed(what);
+  return MakeOverloaded(std::move(message), loop_.Chance());
+}
+
 // OpenAI's clients send a bearer token, Anthropic's x-api-key, Azure's api-key.
 std::string_view Session::ClientKey() const {
   const std::string_view authorization = parser_->headers().Get("authorization");
@@ -322,9 +358,8 @@ asio::awaitable<Session::Served> Session::AnswerCall(Endpoint endpoint) {
   }
   if (services_.load.inflight.fetch_add(1, std::memory_order_relaxed) >= limits().inflight) {
     services_.load.inflight.fetch_sub(1, std::memory_order_relaxed);
-    co_return co_await Fail(endpoint,
-                            MakeFailure(FailureKind::kGatewayOverloaded,
-                                        "This gateway serves as many requests as it may."));
+    Failure failure = Overloaded(Shed::kRequest, "This gateway serves as many requests as it may.");
+    co_return co_await Fail(endpoint, std::move(failure));
   }
   services_.metrics.requests_in_flight().Increment();
   const Served served = co_await RunExchange(endpoint, std::move(scan), *route);
@@ -370,7 +405,7 @@ asio::awaitable<Session::Served> Session::RunExchange(Endpoint endpoint, Request
   call.trace_headers = trace_headers_;
   call.started_at = started_at_;
   call.deadline = deadline_;
-  Exchange exchange(loop_, services_.admission, services_.metrics, config_, *connection_,
+  Exchange exchange(loop_, services_.admission, services_.metrics, config_, *connection_, memory_,
                     std::move(call));
   const ExchangeResult result = co_await exchange.Run();
   attempts_ = RenderAttempts(exchange.plan().attempts());

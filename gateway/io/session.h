@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/functional/any_invocable.h"
 #include "common/log.h"
 #include "gateway/config.h"
+#include "gateway/core/memory_budget.h"
 #include "gateway/core/trace_context.h"
 #include "gateway/io/admission_client.h"
 #include "gateway/io/client_connection.h"
@@ -25,9 +27,12 @@ namespace gateway {
 
 // Counts over all threads, against LimitsConfig.
 struct ServerLoad {
+  MemoryBudget memory;
   std::atomic<int64_t> connections = 0;
   std::atomic<int64_t> inflight = 0;
 };
+
+class Session;
 
 // What all sessions of one event loop share.
 struct SessionServices {
@@ -41,6 +46,8 @@ struct SessionServices {
   bool is_draining = false;
   std::string access_log;  // complete lines, written once per turn of the loop
   absl::AnyInvocable<void()> schedule_log_write;
+  // Those that wait for a request, in the order in which they began to.
+  std::list<Session*> idle = {};
 };
 
 class Session {
@@ -86,6 +93,12 @@ class Session {
                                        std::string body, std::vector<HeaderField> more);
 
   std::optional<Failure> CheckHead();
+  // Whether there is room for a request with a body of this size, and for more of it.
+  std::optional<Failure> CheckRoom();
+  std::optional<Failure> HoldBody(int64_t bytes);
+  Failure Overloaded(Shed what, std::string message);
+  void SetIdle();
+  void SetBusy();
   std::optional<Failure> CheckModel(const RequestScan& scan, const Route** route) const;
   Failure ParseFailure(boost::beast::error_code error) const;
   std::string_view ClientKey() const;
@@ -95,6 +108,7 @@ class Session {
   const LimitsConfig& limits() const { return config_->config->limits; }
 
   SessionServices& services_;
+  MemoryHold memory_;  // of the request under way
   EventLoop& loop_;
   std::shared_ptr<ClientConnection> connection_;
   std::string remote_address_;
@@ -113,7 +127,7 @@ class Session {
   int64_t tokens_used_ = 0;
   bool is_stream_ = false;
   bool is_degraded_ = false;
-  bool is_idle_ = true;
+  std::optional<std::list<Session*>::iterator> idle_place_;  // in services_.idle
   common::MonotonicTime started_at_;
   common::MonotonicTime deadline_;  // of the client's own; max(): none
 };

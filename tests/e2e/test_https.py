@@ -307,10 +307,22 @@ def test_what_is_no_tls_is_ended(pair, sent):
 
 def test_connections_above_the_limit_are_told_so(programs, authority, tmp_path):
     secret = MountedSecret(tmp_path / "secret", **issue(authority, "first"))
-    pair = start(programs, authority, secret, limits={"connections": 2, "header_timeout": "30s"})
-    with RawConnection(str(pair.gateway.address)), RawConnection(pair.gateway.address):
+    pair = start(programs, authority, secret, limits={"connections": 2})
+    route = pair.solo()
+    route.first.next(times=2, chunks=1_000_000, chunk_delay_ms=50)
+    with pair.gateway.open_chat_stream(route.model), pair.gateway.open_chat_stream(route.model):
         reply = pair.gateway.get("/v1/models")
     assert (reply.status, reply.kind()) == (503, "gateway_overloaded")
+
+
+def test_connections_that_are_not_even_through_with_their_handshake_make_room(
+    programs, authority, tmp_path
+):
+    secret = MountedSecret(tmp_path / "secret", **issue(authority, "first"))
+    pair = start(programs, authority, secret, limits={"connections": 2, "header_timeout": "30s"})
+    with RawConnection(str(pair.gateway.address)) as oldest, RawConnection(pair.gateway.address):
+        assert pair.gateway.get("/v1/models").status == 200
+        assert oldest.is_closed_by_peer()
 
 
 def test_clients_have_to_show_a_certificate_where_it_is_wanted(programs, authority, tmp_path):

@@ -25,24 +25,14 @@ def test_inflight_above_the_limit_is_503_at_once(programs):
 
 
 def test_connections_above_the_limit_do_not_starve_those_inside(programs):
-    pair = Pair(
-        programs, routes=1, gateway_config={"limits": {"connections": 8, "idle_timeout": "1s"}}
-    )
+    pair = Pair(programs, routes=1, gateway_config={"limits": {"connections": 8}})
     route = pair.solo()
     with contextlib.ExitStack() as idle:
         for _ in range(30):
             idle.enter_context(RawConnection(pair.gateway.address))
         wait_until(lambda: pair.gateway.open_descriptors() < 100, "connections are bounded")
         assert pair.gateway.is_running()
-        # The idle ones time out and make room.
-        wait_until(lambda: _is_served(pair, route), "a new connection is served")
-
-
-def _is_served(pair, route):
-    try:
-        return pair.gateway.chat(route.model).status == 200
-    except (OSError, EOFError):
-        return False
+        assert pair.gateway.chat(route.model).status == 200, "an idle one makes room"
 
 
 def test_an_idle_connection_is_closed_after_its_time(programs):

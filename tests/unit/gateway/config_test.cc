@@ -136,6 +136,7 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
       {"authorities that cannot be read",
        "providers: [{name: p, dialect: openai, base_url: \"http://h\", ca_file: ca.pem}]\n" + model,
        "gateway.yaml:1:71: provider.ca_file: cannot be read"},
+      {"memory for no body", provider + model + "limits: {memory: 64MiB}\n", "4 times"},
       {"admin with a strange port", provider + model + "admin: 127.0.0.1:99999\n", "ADDRESS:PORT"},
   };
   for (const Case& c : cases) {

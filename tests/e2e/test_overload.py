@@ -1,0 +1,173 @@
+"""No room: the gateway turns the dearest away first, truthfully, and serves the others."""
+
+import contextlib
+
+import pytest
+
+from support.http_client import RawConnection
+from support.programs import wait_until
+from support.stack import Pair
+
+LARGE = 1_500_000  # bytes of a request; four times as much has to be free for a new one
+LIMITS = {"memory": "8MiB", "body": "2MiB"}
+HELD = "candor_gateway_held_memory_bytes"
+ENDLESS = {"chunks": 1_000_000, "chunk_delay_ms": 50}
+
+
+@pytest.fixture
+def pair(programs):
+    return Pair(programs, routes={"openai": 4, "gemini": 1}, gateway_config={"limits": LIMITS})
+
+
+def open_large_stream(pair, route):
+    return pair.gateway.open_chat_stream(route.model, user="x" * LARGE)
+
+
+def assert_shed(reply):
+    assert (reply.status, reply.kind()) == (503, "gateway_overloaded"), reply
+    assert reply.error()["candor"]["fault"] == "gateway"
+    assert reply.header("x-should-retry") == "true"
+    assert 1000 <= reply.wait_ms() <= 2000
+
+
+def wait_until_nothing_is_held(pair):
+    wait_until(lambda: pair.gateway.metrics()[HELD] == 0, "all memory is given back")
+
+
+def head_of_a_request(length):
+    return (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        f"content-length: {length}\r\n\r\n"
+    ).encode()
+
+
+def test_large_requests_are_turned_away_and_small_ones_served(pair):
+    route = pair.solo()
+    route.first.next(times=2, **ENDLESS)
+    with open_large_stream(pair, route), open_large_stream(pair, route):
+        assert pair.gateway.metrics()[HELD] >= 2 * LARGE
+        waits = set()
+        for _ in range(8):
+            reply = pair.gateway.chat(route.model, user="x" * LARGE)
+            assert_shed(reply)
+            waits.add(reply.wait_ms())
+        assert len(waits) > 1, "a crowd must not come back in one moment"
+        assert pair.gateway.metrics()['candor_gateway_shed_total{what="body"}'] == 8
+        for _ in range(5):
+            assert pair.gateway.chat(route.model).status == 200
+    assert route.first.attempt_count() == 2 + 5
+
+    wait_until_nothing_is_held(pair)
+    assert pair.gateway.chat(route.model, user="x" * LARGE).status == 200
+
+
+def test_an_announced_body_is_not_waited_for(pair):
+    route = pair.solo()
+    route.first.next(times=2, **ENDLESS)
+    with open_large_stream(pair, route), open_large_stream(pair, route):
+        with RawConnection(pair.gateway.address) as connection:
+            connection.send(head_of_a_request(LARGE))
+            assert_shed(connection.read_reply())
+            assert connection.is_closed_by_peer()
+
+
+def test_a_body_of_unknown_length_is_stopped_where_there_is_no_room_for_it(pair):
+    route = pair.solo()
+    route.first.next(times=2, **ENDLESS)
+    with open_large_stream(pair, route), open_large_stream(pair, route):
+        with RawConnection(pair.gateway.address) as connection:
+            connection.send(
+                b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
+            for _ in range(15):
+                connection.send(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
+            assert_shed(connection.read_reply())
+
+
+def test_an_answer_for_which_there_is_no_memory_left(pair):
+    route = pair.solo()
+    route.first.next(chunks=200, chunk_bytes=50_000)
+
+    reply = pair.gateway.chat(route.model)
+
+    assert_shed(reply)
+    assert pair.gateway.metrics()['candor_gateway_shed_total{what="under_way"}'] == 1
+    wait_until_nothing_is_held(pair)
+    assert pair.gateway.chat(route.model).status == 200, "nobody blames the provider"
+
+
+def test_an_answer_that_is_translated_counts_thrice(pair):
+    route = pair.route_of("gemini")
+    route.first.next(chunks=1, chunk_bytes=LARGE)
+    assert pair.gateway.chat(route.model).status == 200
+    route.first.next(chunks=2, chunk_bytes=LARGE)
+
+    assert_shed(pair.gateway.chat(route.model))
+
+
+def test_in_a_stream_that_has_begun_it_is_told_there(programs):
+    limits = {"memory": "1MiB", "body": "256KiB"}
+    pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": limits})
+    route = pair.solo()
+    events = ['data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}', "data: " + "x" * 2_000_000]
+    route.first.next(events=events)
+
+    reply = pair.gateway.chat(route.model, stream=True)
+
+    assert reply.status == 200
+    assert '"kind":"gateway_overloaded"' in reply.events()[-1]
+    assert "[DONE]" not in reply.events()
+    wait_until_nothing_is_held(pair)
+
+
+def test_a_client_that_has_gone_gives_its_memory_back(pair):
+    route = pair.solo()
+    route.first.next(delay_ms=60_000)
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(head_of_a_request(LARGE) + b" " * 100_000)
+        wait_until(lambda: pair.gateway.metrics()[HELD] >= LARGE, "the request is held")
+    wait_until_nothing_is_held(pair)
+
+
+def test_too_many_requests_are_turned_away_before_their_bodies(programs):
+    pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": {"inflight": 1}})
+    route = pair.solo()
+    route.first.next(**ENDLESS)
+    with pair.gateway.open_chat_stream(route.model):
+        with RawConnection(pair.gateway.address) as connection:
+            connection.send(head_of_a_request(1000))
+            assert_shed(connection.read_reply())
+        assert pair.gateway.metrics()['candor_gateway_shed_total{what="request"}'] == 1
+
+
+def test_of_too_many_connections_the_idle_ones_make_room(programs):
+    pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": {"connections": 4}})
+    route = pair.solo()
+    route.first.next(**ENDLESS)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pair.gateway.open_chat_stream(route.model))
+        oldest, *others = [
+            stack.enter_context(RawConnection(pair.gateway.address)) for _ in range(3)
+        ]
+        wait_until(
+            lambda: pair.gateway.metrics()["candor_gateway_client_connections"] == 4, "all are open"
+        )
+        with RawConnection(pair.gateway.address) as new:
+            new.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert new.read_reply().status == 200
+            assert oldest.is_closed_by_peer()
+            closed = pair.gateway.metrics()["candor_gateway_idle_connections_closed_total"]
+            assert closed == 1
+            for other in others:
+                other.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+                assert other.read_reply().status == 200
+
+
+def test_connections_that_are_all_at_work_stay(programs):
+    pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": {"connections": 2}})
+    route = pair.solo()
+    route.first.next(times=2, **ENDLESS)
+    with pair.gateway.open_chat_stream(route.model), pair.gateway.open_chat_stream(route.model):
+        with RawConnection(pair.gateway.address) as third:
+            assert_shed(third.read_reply())
+        assert pair.gateway.metrics()['candor_gateway_shed_total{what="connection"}'] == 1
