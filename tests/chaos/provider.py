@@ -21,7 +21,7 @@ KEPT_ATTEMPTS = 100
 class Obedient:
     """For serve.Provider: what to do with a request."""
 
-    def next(self, call, _path):
+    def next(self, call, *_):
         return behaviour.parse_behaviour(faults.behaviour_for(call))
 
 

@@ -59,6 +59,9 @@ class Result:
             if len(self.violations) < KEPT_VIOLATIONS:
                 self.violations.append(f"{what}\n    {planned}")
 
+    def is_mostly_answered(self):
+        return self.counts["answered", "ok"] > self.total() / 3
+
     def total(self):
         return sum(self.counts.values()) + self.violation_count
 
@@ -96,7 +99,10 @@ class Run:
                 for thread in threads:
                     thread.join()
             self._result.seconds = time.monotonic() - self._began
-            self._heal()
+            try:
+                self._heal()
+            except AssertionError as error:
+                self._result.violate("after the run", error)
             self._result.disturbances = self._world.counts
         finally:
             self._world.stop()

@@ -22,7 +22,7 @@ def test_every_request_ends_in_the_truth(store, tmp_path):
 
     print(render(settings, result))
     assert result.violation_count == 0, "\n".join(result.violations)
-    assert result.counts["answered", "ok"] > result.total() / 3
+    assert result.is_mostly_answered()
     assert len(result.counts) > 10, "failures of many kinds"
     assert sum(result.disturbances.values()) >= 3
 
