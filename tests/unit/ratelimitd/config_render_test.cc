@@ -53,7 +53,8 @@ TEST(RenderConfigTest, ParsesBackToTheSameValue) {
        " limits: {requests_per_minute: 1, tokens_per_minute: 2, concurrent: 3}}]"},
       {"the rest",
        "listen: 127.0.0.1:1\nadmin: '[::1]:2'\nthreads: 3\ndrain: 4s\nlog_level: error\n"
-       "store: {kind: memory}\nbounds: {targets: 5, reporters: 6}"},
+       "store: {kind: memory}\nbounds: {targets: 5, reporters: 6}\n"
+       "retry_budget: {ratio: 0.35, min_per_second: 7}"},
       {"sqlite", "store: {kind: sqlite, path: \"/tmp/with space.db\"}"},
       {"redis",
        "store: {kind: redis, url: \"rediss://[::1]:7/8\", tls_server_name: n,"
