@@ -7,12 +7,12 @@
 namespace gateway {
 namespace {
 
-// A chunk that cannot be an error, by its looks.
+// A chunk that cannot be an error, by its looks: one line of JSON.
 bool IsPlainChunk(const SseEvent& event) {
   const std::string_view data = event.data;
   return event.name != "error" && data.starts_with('{') && data.ends_with('}') &&
          HasToken(data, "\"choices\"") && !HasToken(data, "\"error\"") &&
-         !HasToken(data, "\"base_resp\"");
+         !HasToken(data, "\"base_resp\"") && !HasToken(data, "\n");
 }
 
 bool HasNoChoices(std::string_view data) {
