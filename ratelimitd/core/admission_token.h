@@ -12,8 +12,9 @@
 namespace ratelimitd {
 
 struct AdmissionToken {
-  uint32_t life = 0;       // drawn at start: tokens of another life name nothing
-  uint64_t target_id = 0;  // 0: the target was not remembered
+  uint32_t life = 0;  // drawn at start: tokens of another life name nothing
+  // The provider's when the target was not remembered; 0: neither was the provider.
+  uint64_t target_id = 0;
   Order order = 0;
   // Of an admission that took from limits; all 0 otherwise.
   uint64_t client_id = 0;

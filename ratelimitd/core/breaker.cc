@@ -11,8 +11,8 @@
 //   OPEN       last resort, open for the base length         HALF_OPEN  for that ask
 //   HALF_OPEN  ask, permit free                              HALF_OPEN  lends the permit
 //   HALF_OPEN  probe's success or stream start, not enough   HALF_OPEN  permit freed
-//   HALF_OPEN  probe's success or stream start, enough       RAMPING    from a tenth of the old
-//   rate HALF_OPEN  probe's answer (a 429, a quota error ...)     RAMPING    somebody is alive
+//   HALF_OPEN  probe's success or stream start, enough       RAMPING    from a tenth of its rate
+//   HALF_OPEN  probe's answer (a 429, a quota error ...)     RAMPING    somebody is alive
 //   HALF_OPEN  failure, seen by enough hosts                 OPEN       doubled again
 //   HALF_OPEN  failure, too few hosts; neutral outcome       HALF_OPEN  permit freed
 //   HALF_OPEN  a lease runs out                              HALF_OPEN  permit freed

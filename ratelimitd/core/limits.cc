@@ -69,7 +69,9 @@ void Limits::OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end) {
 }
 
 bool Limits::IsIdle(MonotonicTime now) const {
-  return requests_.IsIdle(now) && tokens_.IsIdle(now) && permits_.empty();
+  const auto is_over = [now](const auto& item) { return item.second.until <= now; };
+  return requests_.IsIdle(now) && tokens_.IsIdle(now) &&
+         std::all_of(permits_.begin(), permits_.end(), is_over);
 }
 
 }  // namespace ratelimitd

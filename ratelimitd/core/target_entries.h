@@ -18,10 +18,14 @@ inline uint64_t TargetId(const TargetName& name) {
   return StableHash(name.model, StableHash("\n", StableHash(name.provider)));
 }
 
+// Likewise a provider, for targets that are not remembered.
+inline uint64_t ProviderId(std::string_view name) { return StableHash("\n\n", StableHash(name)); }
+
 struct TargetTable::Provider {
   explicit Provider(std::string_view provider_name) : name(provider_name) {}
 
   std::string name;
+  uint64_t id = 0;
   Health health{Level::kProvider};
   const HealthSettings* settings = nullptr;
   uint32_t life = 0;  // of the tokens that name it

@@ -85,7 +85,7 @@ TargetTable::Found TargetTable::FindOrMake(const TargetName& name, MonotonicTime
   }
   if (!MakeRoom(now)) {
     ++not_remembered_;
-    return found;
+    return {FindProvider(name.provider), nullptr};
   }
   // Making room may have forgotten the provider.
   found.provider = MakeProvider(name.provider, now);
@@ -107,7 +107,9 @@ TargetTable::Provider* TargetTable::MakeProvider(std::string_view name, Monotoni
   auto provider = std::make_unique<Provider>(name);
   provider->settings = &settings_.For(name);
   provider->life = life_;
+  provider->id = is_shared_ ? ProviderId(name) : ++last_id_;
   provider->view_version = ++view_version_;
+  providers_by_id_[provider->id] = provider.get();
   Touch(*provider);
   return providers_.emplace(std::string(name), std::move(provider)).first->second.get();
 }
@@ -115,46 +117,60 @@ TargetTable::Provider* TargetTable::MakeProvider(std::string_view name, Monotoni
 bool TargetTable::MakeRoom(MonotonicTime now) {
   for (int i = 0; i < kRoomTries && targets_by_id_.size() >= settings_.max_targets; ++i) {
     if (by_use_.empty()) return false;
-    Entry& oldest = *by_use_.front();
-    // A probe of the provider comes back under the name of one of its targets.
-    const bool may_go = oldest.provider.health.probes_out() == 0 &&
-                        oldest.health.IsIdle(*oldest.provider.settings, now);
-    if (may_go) {
-      Forget(oldest);
-      ++evicted_;
-    } else {
-      by_use_.splice(by_use_.end(), by_use_, by_use_.begin());
-    }
+    ForgetOldest(now);
   }
   return targets_by_id_.size() < settings_.max_targets;
 }
 
+// Unless it must stay.
+void TargetTable::ForgetOldest(MonotonicTime now) {
+  Entry& oldest = *by_use_.front();
+  // A probe of the provider comes back under the name of one of its targets.
+  const bool may_go = oldest.provider.health.probes_out() == 0 &&
+                      oldest.health.IsIdle(*oldest.provider.settings, now);
+  if (may_go) {
+    Forget(oldest, now);
+    ++evicted_;
+  } else {
+    by_use_.splice(by_use_.end(), by_use_, by_use_.begin());
+  }
+}
+
+// Whether nothing would be lost but a history.
+bool TargetTable::IsIdle(const Provider& provider, MonotonicTime now) const {
+  return provider.targets.empty() && !settings_.providers.contains(provider.name) &&
+         provider.health.probes_out() == 0 && provider.health.IsIdle(*provider.settings, now) &&
+         provider.limits.IsIdle(now);
+}
+
 bool TargetTable::MakeRoomForProvider(MonotonicTime now) {
-  if (providers_.size() < settings_.max_targets) return true;
+  const auto has_room = [this] { return providers_.size() < settings_.max_targets; };
+  for (int i = 0; i < kRoomTries && !has_room() && !by_use_.empty(); ++i) ForgetOldest(now);
+  if (has_room()) return true;
   if (now < next_sweep_) return false;
   next_sweep_ = now + kSweepInterval;
   absl::erase_if(providers_, [this, now](const auto& item) {
     const Provider& provider = *item.second;
-    const bool may_go = provider.targets.empty() && !settings_.providers.contains(provider.name) &&
-                        provider.health.IsIdle(*provider.settings, now);
-    if (may_go) std::erase(touched_.providers, &provider);
-    return may_go;
+    if (!IsIdle(provider, now)) return false;
+    std::erase(touched_.providers, &provider);
+    providers_by_id_.erase(provider.id);
+    return true;
   });
-  return providers_.size() < settings_.max_targets;
+  return has_room();
 }
 
-void TargetTable::Forget(Entry& entry) {
+void TargetTable::Forget(Entry& entry, MonotonicTime now) {
   Provider& provider = entry.provider;
   if (entry.is_touched) std::erase(touched_.targets, &entry);
   targets_by_id_.erase(entry.id);
   by_use_.erase(entry.use);
   provider.targets.erase(entry.model);
-  const bool is_named = settings_.providers.contains(provider.name);
-  if (provider.targets.empty() && !is_named && provider.health.history().empty() &&
-      provider.credential_fingerprint.empty()) {
-    if (provider.is_touched) std::erase(touched_.providers, &provider);
-    providers_.erase(provider.name);
-  }
+  const bool is_news =
+      !provider.health.history().empty() || !provider.credential_fingerprint.empty();
+  if (is_news || !IsIdle(provider, now)) return;
+  if (provider.is_touched) std::erase(touched_.providers, &provider);
+  providers_by_id_.erase(provider.id);
+  providers_.erase(provider.name);
 }
 
 void TargetTable::Advance(Provider& provider, const Moment& moment) {
@@ -209,14 +225,16 @@ bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verd
   return true;
 }
 
-void TargetTable::TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id,
-                                 MonotonicTime now, AdmissionToken& token) {
-  const LimitSettings& limits = provider.settings->limits;
+void TargetTable::TakeFromLimits(const Ask& ask, const Grantee& grantee, MonotonicTime now,
+                                 AdmissionToken& token) {
+  const LimitSettings& limits = grantee.settings.limits;
   if (limits.IsUnlimited() && !clients_.IsLimited(ask.client_name)) return;
   const Limits::Lease lease{.id = ++last_id_,
-                            .reporter_id = reporter_id,
-                            .until = LeaseEnd(provider.settings->breaker, ask, now)};
-  provider.limits.Take(limits, {.requests = 1, .tokens = ask.cost_tokens}, lease, now);
+                            .reporter_id = grantee.reporter_id,
+                            .until = LeaseEnd(grantee.settings.breaker, ask, now)};
+  if (grantee.provider != nullptr) {
+    grantee.provider->limits.Take(limits, {.requests = 1, .tokens = ask.cost_tokens}, lease, now);
+  }
   const LimitCost of_client{.requests = ask.is_continuation ? 0 : 1, .tokens = ask.cost_tokens};
   token.client_id = clients_.Take(ask.client_name, of_client, lease, now);
   token.lease_id = lease.id;
@@ -224,10 +242,12 @@ void TargetTable::TakeFromLimits(const Ask& ask, Provider& provider, uint64_t re
 }
 
 void TargetTable::SettleLimits(const AttemptReport& report, const AdmissionToken& token,
-                               Provider& provider, MonotonicTime now) {
+                               Provider* provider, MonotonicTime now) {
   if (token.lease_id == 0 || report.kind == OutcomeKind::kStreamStarted) return;
   const int64_t more = TokensBeyondEstimate(report, static_cast<int64_t>(token.cost_tokens));
-  provider.limits.Settle(provider.settings->limits, token.lease_id, more, now);
+  if (provider != nullptr) {
+    provider->limits.Settle(provider->settings->limits, token.lease_id, more, now);
+  }
   clients_.Settle(token.client_id, token.lease_id, more, now);
 }
 
@@ -236,7 +256,7 @@ void TargetTable::Admit(const Ask& ask, const Moment& moment, Verdict& verdict) 
   verdict.token.clear();
   verdict.lease = milliseconds(0);
   verdict.retry_after = milliseconds(0);
-  reporters_.Find(ask.reporter, moment.now);
+  if (ask.mode != AdmitMode::kPeek) reporters_.Find(ask.reporter, moment.now);
   Decide(ask, moment, verdict);
   verdict.client_limits = clients_.Status(ask.client_name, moment.now);
 }
@@ -290,35 +310,47 @@ void TargetTable::Grant(const Ask& ask, size_t index, const Found& known, Decisi
   } else {
     retry_budget_.CountRequest(moment.now);
   }
-  const Found found = known.target == nullptr ? FindOrMake(ask.targets[index], moment.now) : known;
-  if (found.target == nullptr) {
-    verdict.token = RenderToken({.life = life_});
-    return;
-  }
-  Provider& provider = *found.provider;
+  const TargetName& name = ask.targets[index];
+  const Found found = known.target == nullptr ? FindOrMake(name, moment.now) : known;
   const Reporter* reporter = reporters_.Find(ask.reporter, moment.now);
-  ProbeLease lease{.order = provider.order,
-                   .reporter_id = reporter == nullptr ? 0 : reporter->id,
-                   .at = moment.now};
+  const Grantee grantee{.provider = found.provider,
+                        .settings = found.provider == nullptr ? settings_.For(name.provider)
+                                                              : *found.provider->settings,
+                        .reporter_id = reporter == nullptr ? 0 : reporter->id};
+  AdmissionToken token{.life = life_};
+  if (found.provider != nullptr) Commit(ask, found, grantee, decision, moment, token, verdict);
+  TakeFromLimits(ask, grantee, moment.now, token);
+  verdict.token = RenderToken(token);
+}
+
+// The provider lends its permits and keeps its pace also for a target that is not remembered.
+void TargetTable::Commit(const Ask& ask, const Found& found, const Grantee& grantee,
+                         Decision decision, const Moment& moment, AdmissionToken& token,
+                         Verdict& verdict) {
+  Provider& provider = *found.provider;
+  ProbeLease lease{.order = provider.order, .reporter_id = grantee.reporter_id, .at = moment.now};
   if (decision == Decision::kAdmitProbe) {
     lease.order = ++provider.order;
-    lease.until = LeaseEnd(provider.settings->breaker, ask, moment.now);
-    verdict.lease = LeaseLength(provider.settings->breaker, ask.attempt_timeout);
+    lease.until = LeaseEnd(grantee.settings.breaker, ask, moment.now);
+    verdict.lease = LeaseLength(grantee.settings.breaker, ask.attempt_timeout);
   }
-  by_use_.splice(by_use_.end(), by_use_, found.target->use);
-  if (verdict.decisions.back().overruled == RefusalReason::kNone) {
-    provider.health.Admit(*provider.settings, lease, provider.order);
-    found.target->health.Admit(*provider.settings, lease, provider.order);
-  } else {
+  const bool is_overruled = verdict.decisions.back().overruled != RefusalReason::kNone;
+  if (is_overruled) {
     // The facts had refused: nothing is lent, and no probe is named by the same number.
     lease.order = ++provider.order;
     CountOverruled(found);
+  } else {
+    provider.health.Admit(grantee.settings, lease, provider.order);
   }
   NoteVersion(provider);
+  token.life = provider.life;
+  token.order = lease.order;
+  token.target_id = provider.id;
+  if (found.target == nullptr) return;
+  token.target_id = found.target->id;
+  by_use_.splice(by_use_.end(), by_use_, found.target->use);
+  if (!is_overruled) found.target->health.Admit(grantee.settings, lease, provider.order);
   NoteVersion(*found.target);
-  AdmissionToken token{.life = provider.life, .target_id = found.target->id, .order = lease.order};
-  TakeFromLimits(ask, provider, lease.reporter_id, moment.now, token);
-  verdict.token = RenderToken(token);
 }
 
 AckStatus TargetTable::Report(const AttemptReport& report, const Moment& moment) {
@@ -326,16 +358,20 @@ AckStatus TargetTable::Report(const AttemptReport& report, const Moment& moment)
   if (reporter != nullptr && IsRepeated(*reporter, report.sequence_number)) {
     return AckStatus::kDuplicate;
   }
-  auto resolved = Resolve(report, reporter, moment);
-  if (!resolved) return AckStatus::kStale;
-  if (is_shared_ && WasSeenByAnyReplica(*resolved, report)) return AckStatus::kDuplicate;
-  return Apply(*resolved, report, moment);
+  Resolved resolved = Resolve(report, reporter, moment);
+  if (resolved.found.provider == nullptr) {
+    SettleLimits(report, resolved.token, nullptr, moment.now);
+    return AckStatus::kStale;
+  }
+  if (is_shared_ && WasSeenByAnyReplica(resolved, report)) return AckStatus::kDuplicate;
+  return Apply(resolved, report, moment);
 }
 
 // Among replicas a report may be decided again before it is confirmed.
-bool TargetTable::IsRepeated(Reporter& reporter, uint64_t sequence_number) const {
-  if (is_shared_) return reporter.reports.Contains(sequence_number);
-  return !reporter.reports.Add(sequence_number);
+bool TargetTable::IsRepeated(Reporter& reporter, uint64_t sequence_number) {
+  if (!is_shared_) return !reporter.reports.Add(sequence_number);
+  if (reporter.reports.Contains(sequence_number)) return true;
+  return sequence_number != 0 && !seen_in_run_.emplace(reporter.id, sequence_number).second;
 }
 
 bool TargetTable::WasSeenByAnyReplica(const Resolved& resolved, const AttemptReport& report) const {
@@ -343,9 +379,8 @@ bool TargetTable::WasSeenByAnyReplica(const Resolved& resolved, const AttemptRep
                                             resolved.evidence.reporter_id, report.sequence_number);
 }
 
-std::optional<TargetTable::Resolved> TargetTable::Resolve(const AttemptReport& report,
-                                                          const Reporter* reporter,
-                                                          const Moment& moment) {
+TargetTable::Resolved TargetTable::Resolve(const AttemptReport& report, const Reporter* reporter,
+                                           const Moment& moment) {
   Resolved resolved;
   resolved.evidence = {
       .kind = report.kind,
@@ -357,8 +392,8 @@ std::optional<TargetTable::Resolved> TargetTable::Resolve(const AttemptReport& r
       .http_status = report.http_status,
       .provider_code = report.provider_code};
   FindByToken(report, moment.now, resolved);
-  if (resolved.found.target == nullptr) return std::nullopt;
-  if (IsOfOtherCredential(report, resolved.found.provider->credential_fingerprint)) {
+  if (resolved.found.provider != nullptr &&
+      IsOfOtherCredential(report, resolved.found.provider->credential_fingerprint)) {
     resolved.evidence.kind = OutcomeKind::kNotSent;
   }
   return resolved;
@@ -375,12 +410,10 @@ void TargetTable::FindByToken(const AttemptReport& report, MonotonicTime now, Re
       resolved.found = {&known->second->provider, known->second};
       return;
     }
-    // The target was forgotten since, or is not known to this replica yet.
+    // The target was not remembered or forgotten since, or is not known to this replica yet.
     if (token && !is_shared_ && token->life == life_) resolved.token = *token;
     if (report.target) resolved.found = FindOrMake(*report.target, now);
-    const Provider* provider = resolved.found.provider;
-    if (token && is_shared_ && provider != nullptr && provider->life == token->life &&
-        TargetId(*report.target) == token->target_id) {
+    if (token && IsOurs(*token, report, resolved.found)) {
       resolved.token = *token;
       resolved.evidence.order = token->order;
     }
@@ -389,29 +422,45 @@ void TargetTable::FindByToken(const AttemptReport& report, MonotonicTime now, Re
   if (report.target) resolved.found = FindOrMake(*report.target, now);
 }
 
+// Whether the token names the target, or the provider of one that was not remembered.
+bool TargetTable::IsOurs(const AdmissionToken& token, const AttemptReport& report, Found& found) {
+  const auto by_id = providers_by_id_.find(token.target_id);
+  Provider* named = by_id == providers_by_id_.end() ? nullptr : by_id->second;
+  // Numbers of another life mean something else.
+  if (named != nullptr && named->life != token.life) named = nullptr;
+  if (found.provider == nullptr) found.provider = named;
+  if (found.provider == nullptr || found.provider->life != token.life) return false;
+  if (named != nullptr) return found.provider == named;
+  return is_shared_ && report.target && TargetId(*report.target) == token.target_id;
+}
+
 AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
                              const Moment& moment) {
   Provider& provider = *resolved.found.provider;
-  Entry& target = *resolved.found.target;
+  Entry* target = resolved.found.target;
   Advance(provider, moment);
-  Advance(target, moment);
+  if (target != nullptr) Advance(*target, moment);
   if (is_shared_ && IsSharedAtOnce(report.kind, resolved.token)) {
     provider.recent.Add(resolved.evidence.reporter_id, report.sequence_number);
   }
-  SettleLimits(report, resolved.token, provider, moment.now);
+  SettleLimits(report, resolved.token, &provider, moment.now);
   const int quorum = QuorumFor(report, provider, moment.now);
   const HealthSettings& settings = *provider.settings;
   // What an operator has put an end to frees its permits and teaches nothing.
-  const bool is_outdated = provider.health.ruling().IsOutdated(resolved.evidence) ||
-                           target.health.ruling().IsOutdated(resolved.evidence);
+  const bool is_outdated =
+      provider.health.ruling().IsOutdated(resolved.evidence) ||
+      (target != nullptr && target->health.ruling().IsOutdated(resolved.evidence));
   if (is_outdated) resolved.evidence.kind = OutcomeKind::kNotSent;
-  const Health::Effect on_target =
-      target.health.Learn(settings, resolved.evidence, report, moment, quorum, provider.order);
+  Health::Effect on_target = Health::Effect::kStale;
+  if (target != nullptr) {
+    on_target =
+        target->health.Learn(settings, resolved.evidence, report, moment, quorum, provider.order);
+    NoteVersion(*target);
+  }
   const Health::Effect on_provider =
       provider.health.Learn(settings, resolved.evidence, report, moment, quorum, provider.order);
-  NoteVersion(target);
   NoteVersion(provider);
-  if (on_target == Health::Effect::kChanged) MarkChanged(provider, &target);
+  if (on_target == Health::Effect::kChanged) MarkChanged(provider, target);
   if (on_provider == Health::Effect::kChanged) MarkChanged(provider, nullptr);
   if (on_target == Health::Effect::kChanged || on_provider == Health::Effect::kChanged) {
     return AckStatus::kApplied;

@@ -166,6 +166,8 @@ class TargetTable {
   // Once, before anything else: tokens then mean the same to every replica, and a report counts as
   // seen only from ConfirmReport on. `first_lease_id` tells this replica's leases from the others'.
   void BeginSharing(uint64_t first_lease_id);
+  // What was reported since the last call and is not confirmed did not happen.
+  void BeginRun() { seen_in_run_.clear(); }
   // The documents that a report or an ask concerns.
   void CollectDocuments(const AttemptReport& report, std::vector<DocumentKey>& keys) const;
   void CollectDocuments(const Ask& ask, std::vector<DocumentKey>& keys) const;
@@ -235,6 +237,11 @@ class TargetTable {
     Provider* provider = nullptr;  // null: not remembered
     Entry* target = nullptr;
   };
+  struct Grantee {
+    Provider* provider = nullptr;  // null: not remembered
+    const HealthSettings& settings;
+    uint64_t reporter_id = 0;
+  };
   struct Resolved {
     Found found;
     Evidence evidence;
@@ -247,7 +254,9 @@ class TargetTable {
   Provider* MakeProvider(std::string_view name, MonotonicTime now);
   bool MakeRoom(MonotonicTime now);
   bool MakeRoomForProvider(MonotonicTime now);
-  void Forget(Entry& entry);
+  bool IsIdle(const Provider& provider, MonotonicTime now) const;
+  void ForgetOldest(MonotonicTime now);
+  void Forget(Entry& entry, MonotonicTime now);
   void MakeConfiguredProviders();
 
   void Advance(Provider& provider, const Moment& moment);
@@ -259,9 +268,9 @@ class TargetTable {
   static std::optional<OverrideView> RulingOf(const Health& health, MonotonicTime now);
   void Decide(const Ask& ask, const Moment& moment, Verdict& verdict);
   bool RefuseByClientLimit(const Ask& ask, const Moment& moment, Verdict& verdict);
-  void TakeFromLimits(const Ask& ask, Provider& provider, uint64_t reporter_id, MonotonicTime now,
+  void TakeFromLimits(const Ask& ask, const Grantee& grantee, MonotonicTime now,
                       AdmissionToken& token);
-  void SettleLimits(const AttemptReport& report, const AdmissionToken& token, Provider& provider,
+  void SettleLimits(const AttemptReport& report, const AdmissionToken& token, Provider* provider,
                     MonotonicTime now);
   // What the retry budget says of an ask, for every target of it.
   Breaker::View LookAtRetryBudget(const Ask& ask, MonotonicTime now) const;
@@ -270,12 +279,14 @@ class TargetTable {
                   const Breaker::View& of_all, Verdict& verdict);
   void Grant(const Ask& ask, size_t index, const Found& found, Decision decision,
              const Moment& moment, Verdict& verdict);
-  std::optional<Resolved> Resolve(const AttemptReport& report, const Reporter* reporter,
-                                  const Moment& moment);
+  void Commit(const Ask& ask, const Found& found, const Grantee& grantee, Decision decision,
+              const Moment& moment, AdmissionToken& token, Verdict& verdict);
+  Resolved Resolve(const AttemptReport& report, const Reporter* reporter, const Moment& moment);
   void FindByToken(const AttemptReport& report, MonotonicTime now, Resolved& resolved);
+  bool IsOurs(const AdmissionToken& token, const AttemptReport& report, Found& found);
   AckStatus Apply(Resolved& resolved, const AttemptReport& report, const Moment& moment);
   int QuorumFor(const AttemptReport& report, const Provider& provider, MonotonicTime now) const;
-  bool IsRepeated(Reporter& reporter, uint64_t sequence_number) const;
+  bool IsRepeated(Reporter& reporter, uint64_t sequence_number);
   bool WasSeenByAnyReplica(const Resolved& resolved, const AttemptReport& report) const;
   void Touch(Provider& provider);
   void Touch(Entry& entry);
@@ -307,6 +318,7 @@ class TargetTable {
   Reporters reporters_;
   NameMap<std::unique_ptr<Provider>> providers_;
   absl::flat_hash_map<uint64_t, Entry*> targets_by_id_;
+  absl::flat_hash_map<uint64_t, Provider*> providers_by_id_;
   ClientLimits clients_;
   RetryBudget retry_budget_;
   std::list<Entry*> by_use_;  // least recently asked first
@@ -314,6 +326,7 @@ class TargetTable {
   absl::flat_hash_set<std::pair<std::string, std::string>> changed_;
   MonotonicTime next_sweep_;
   bool is_shared_ = false;
+  absl::flat_hash_set<std::pair<uint64_t, uint64_t>> seen_in_run_;  // reports by reporter
   struct Touched {
     std::vector<Provider*> providers;
     std::vector<Entry*> targets;

@@ -109,8 +109,11 @@ void TargetTable::CollectDocuments(const AttemptReport& report,
   const auto token = ParseToken(report.token);
   if (!token) return;
   const auto known = targets_by_id_.find(token->target_id);
+  const auto of_provider = providers_by_id_.find(token->target_id);
   if (known != targets_by_id_.end()) {
     keys.push_back({DocumentKind::kProvider, known->second->provider.name});
+  } else if (of_provider != providers_by_id_.end()) {
+    keys.push_back({DocumentKind::kProvider, of_provider->second->name});
   }
   const std::string_view client = clients_.NameOf(token->client_id);
   if (!client.empty()) keys.push_back({DocumentKind::kClient, std::string(client)});
@@ -302,6 +305,9 @@ std::vector<KeyRecord> TargetTable::FactsOf(std::string_view provider_name,
     const bool was_ruled = record.ruling.order != 0;
     if (!record.IsEmpty() || was_ruled) facts.push_back({provider->name, model, std::move(record)});
   }
+  // Each takes a number when it is merged: the same one everywhere.
+  std::sort(facts.begin(), facts.end(),
+            [](const KeyRecord& a, const KeyRecord& b) { return a.model < b.model; });
   return facts;
 }
 

@@ -18,6 +18,7 @@ const OperatorOverride* TargetTable::RulingOn(const Found& found) {
 
 void TargetTable::CountOverruled(const Found& found) {
   if (found.provider->health.ruling().IsSet()) found.provider->health.CountOverruled();
+  if (found.target == nullptr) return;
   if (found.target->health.ruling().IsSet()) found.target->health.CountOverruled();
 }
 

@@ -75,6 +75,7 @@ std::vector<DocumentWrite> FleetRunner::Decide(std::span<const DocumentKey> keys
   std::vector<DocumentWrite> writes;
   table_.UpdateAt(ToMonotonic(loaded.now), [&](TargetTable& table, auto next_moment) {
     state_.Import(table, keys, loaded, estimate);
+    table.BeginRun();
     for (FleetJob* job : jobs) job->Work(table, next_moment);
     writes = state_.Changes(table, next_moment().now);
   });
@@ -99,6 +100,7 @@ void FleetRunner::ReleaseWaiters() {
 
 FleetOutcome FleetRunner::DecideAlone(std::span<FleetJob* const> jobs) {
   table_.Update([&](TargetTable& table, auto next_moment) {
+    table.BeginRun();
     for (FleetJob* job : jobs) job->Work(table, next_moment);
   });
   return FinishDegraded(jobs);
@@ -144,7 +146,9 @@ void FleetRunner::Refresh() {
     known = table.Documents();
     hosts = table.LiveHosts(next_moment().now, kMaxHosts);
   });
-  if (refreshed_ >= known.size()) refreshed_ = 0;
+  // In an order that stays when others come, so that a round leaves none out.
+  std::sort(known.begin(), known.end());
+  if (refreshed_ >= known.size() || known.size() <= kMaxRefreshed) refreshed_ = 0;
   const size_t count = std::min(kMaxRefreshed, known.size() - refreshed_);
   const auto first = known.begin() + static_cast<ptrdiff_t>(refreshed_);
   refreshed_ += count;

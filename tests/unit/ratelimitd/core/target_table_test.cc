@@ -41,6 +41,7 @@ TEST(TargetTableTest, PeekTellsTheSameAndLeavesNoTrace) {
   EXPECT_EQ(peek.granted_index, 0);
   EXPECT_TRUE(peek.token.empty());
   EXPECT_EQ(fleet.table.Stats(fleet.Now()).targets, 0u);
+  EXPECT_EQ(fleet.table.Stats(fleet.Now()).reporters, 0u);
   fleet.TripAndHalfOpen();
   EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
   EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
@@ -349,6 +350,58 @@ TEST(TargetTableTest, TableFullOfFactsAdmitsNewTargetsWithoutRememberingThem) {
   const TableStats stats = fleet.table.Stats(fleet.Now());
   EXPECT_EQ(stats.targets, 4u);
   EXPECT_EQ(stats.not_remembered, 1u);
+}
+
+// One model of a provider has backed off, another one is asked: it finds no room.
+TEST(TargetTableTest, TargetThatFindsNoRoomStillTakesThePermitOfItsProvider) {
+  const TargetName strange{"openai", "e"};
+  for (const OutcomeKind cause : {OutcomeKind::kAuthFailed, OutcomeKind::kUnreachable}) {
+    SCOPED_TRACE(OutcomeName(cause));
+    Fleet fleet({.max_targets = 1});
+    for (int i = 0; i < 5; ++i) {
+      fleet.Attempt(cause);
+      fleet.Wait(200ms);
+    }
+    fleet.Wait(1h);
+    // A memory, since nobody may ask.
+    fleet.table.Relearn("gw", {Fleet::kTarget, RefusalReason::kRateLimited, 60s}, fleet.Now());
+
+    const Verdict probe = fleet.Ask({strange});
+    ASSERT_EQ(probe.decisions[0].decision, Decision::kAdmitProbe);
+    EXPECT_GT(probe.lease, 0s);
+    EXPECT_EQ(fleet.Ask({strange}).granted_index, -1);
+    EXPECT_EQ(fleet.table.Stats(fleet.Now()).targets, 1u);
+
+    fleet.Report(probe, OutcomeKind::kCancelled);
+    const Verdict next = fleet.Ask({strange});
+    ASSERT_EQ(next.decisions[0].decision, Decision::kAdmitProbe);
+    auto success = fleet.Draft(next, OutcomeKind::kSuccess);
+    success.target = strange;
+    fleet.Report(success);
+    fleet.Report(fleet.Ask({strange}), OutcomeKind::kSuccess);
+    EXPECT_EQ(fleet.Ask({strange}).decisions[0].decision, Decision::kAdmit);
+  }
+}
+
+TEST(TargetTableTest, TargetThatFindsNoRoomStillTakesFromTheLimits) {
+  // The second one's provider finds none either.
+  for (const TargetName& strange : {TargetName{"openai", "e"}, TargetName{"azure", "e"}}) {
+    SCOPED_TRACE(strange.provider);
+    Fleet fleet({.max_targets = 1});
+    fleet.ReportLimit(fleet.Ask(), 60s);
+    fleet.table.LearnClientLimits("team", {.concurrent = 1}, fleet.now);
+    const auto ask = [&] {
+      Verdict verdict;
+      fleet.table.Admit({.reporter = "gw", .targets = {&strange, 1}, .client_name = "team"},
+                        fleet.Now(), verdict);
+      return verdict;
+    };
+    const Verdict grant = ask();
+    ASSERT_EQ(grant.granted_index, 0);
+    EXPECT_EQ(ask().granted_index, -1);
+    fleet.Report(grant, OutcomeKind::kSuccess);
+    EXPECT_EQ(ask().granted_index, 0);
+  }
 }
 
 TEST(TargetTableTest, StatsTellTheMostSeriousStateOfAProviderAndItsTargets) {
