@@ -23,7 +23,10 @@ bool Block::Set(const BlockSettings& settings, const Evidence& evidence,
                 std::optional<milliseconds> reset, const Moment& moment, Order order) {
   if (reset && (*reset < milliseconds(0) || *reset > kLongestReset)) reset.reset();
   const Kind kind = KindOf(evidence.kind);
-  const bool is_same_event = IsSet() && !is_hearsay_ && evidence.Predates(stamp_);
+  // Who did not ask does not know of the block; only a probe tells that it was too short.
+  const bool has_not_asked = !evidence.order.has_value() && moment.now < until_;
+  const bool is_same_event =
+      IsSet() && !is_hearsay_ && (evidence.Predates(stamp_) || has_not_asked);
   if (is_same_event && !reset && kind == kind_) return false;
   if (!is_same_event) count_ = std::min(count_ + 1, 16);
 
@@ -83,8 +86,10 @@ void Block::Admit(const ProbeLease& lease) {
   next_probe_ = lease.at + kProbeInterval;
 }
 
-void Block::FreeProbe(Order order) {
-  if (probe_ && probe_->order == order) probe_.reset();
+void Block::FreeProbe(Order order, OutcomeKind kind, MonotonicTime now) {
+  if (!probe_ || probe_->order != order) return;
+  probe_.reset();
+  if (kind == OutcomeKind::kNotSent) next_probe_ = now;
 }
 
 void Block::GiveUpLostProbe(MonotonicTime now) {

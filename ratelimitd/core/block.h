@@ -23,8 +23,9 @@ class Block {
   };
 
   // QUOTA_EXHAUSTED or AUTH_FAILED arrived. `reset` is the provider's stated wait until its quota
-  // returns (at most 35 days are believed). Reports of attempts admitted before the block was set
-  // belong to the same event. Returns whether the block was set or its end moved.
+  // returns (at most 35 days are believed). Reports of attempts admitted before the block was set,
+  // or made without asking while it lasts, belong to the same event. Returns whether the block was
+  // set or its end moved.
   bool Set(const BlockSettings& settings, const Evidence& evidence,
            std::optional<milliseconds> reset, const Moment& moment, Order order);
 
@@ -36,8 +37,9 @@ class Block {
   // Whether a request may pass: kAdmit, kAdmitProbe or kReject.
   Breaker::View Look(MonotonicTime now) const;
   void Admit(const ProbeLease& lease);
-  // A report arrived under this number: if it was the probe's, the permit is free again.
-  void FreeProbe(Order order);
+  // A report arrived under this number: if it was the probe's, the permit is free again, and the
+  // hour too when nothing was sent.
+  void FreeProbe(Order order, OutcomeKind kind, MonotonicTime now);
   void GiveUpLostProbe(MonotonicTime now);
   void OnSessionEnded(uint64_t reporter_id, MonotonicTime lease_end);
 

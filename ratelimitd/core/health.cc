@@ -139,7 +139,9 @@ Health::Effect Health::Learn(const HealthSettings& settings, const Evidence& evi
 
 bool Health::LearnLimits(const HealthSettings& settings, const Evidence& evidence,
                          const AttemptReport& report, const Moment& moment, Order& order) {
-  if (evidence.order.has_value()) block_.FreeProbe(*evidence.order);
+  if (evidence.order.has_value()) {
+    block_.FreeProbe(*evidence.order, report.kind, moment.now);
+  }
   if (IsSuccess(evidence.kind)) {
     const bool ends_backoff = backoff_.ClearBy(evidence, moment.now);
     return block_.ClearBy(evidence, order, moment.now) || ends_backoff;

@@ -18,11 +18,11 @@ class BlockTest : public testing::Test {
     ASSERT_EQ(block_.Look(now_).decision, Decision::kAdmitProbe);
     block_.Admit({++order_, 1, now_, now_ + 30s});
     const Order probe = order_;
-    block_.FreeProbe(probe);
+    block_.FreeProbe(probe, kind, now_);
     const Evidence evidence{.kind = kind, .happened_at = now_, .order = probe};
     if (kind == OutcomeKind::kSuccess) {
       block_.ClearBy(evidence, order_, now_);
-    } else {
+    } else if (kind == OutcomeKind::kQuotaExhausted || kind == OutcomeKind::kAuthFailed) {
       block_.Set(settings_, evidence, reset, {now_, 0}, ++order_);
     }
   }
@@ -73,6 +73,18 @@ TEST_F(BlockTest, BurstCountsOnce) {
   EXPECT_EQ(block_.until() - now_, 15min);
 }
 
+TEST_F(BlockTest, AttemptsMadeWithoutAskingDoNotEscalate) {
+  Set(OutcomeKind::kQuotaExhausted);
+  for (int i = 0; i < 5; ++i) {
+    now_ += 1s;
+    const Evidence unasked{.kind = OutcomeKind::kQuotaExhausted, .happened_at = now_};
+    EXPECT_FALSE(block_.Set(settings_, unasked, {}, {now_, 0}, ++order_));
+  }
+  EXPECT_EQ(block_.until() - now_, 15min - 5s);
+  const Evidence stated{.kind = OutcomeKind::kQuotaExhausted, .happened_at = now_};
+  EXPECT_TRUE(block_.Set(settings_, stated, 2h, {now_, 0}, ++order_));
+}
+
 // After a restart the gateways' memories come first, and then the reports that waited.
 TEST_F(BlockTest, ReportBeatsAGatewaysShorterMemory) {
   block_.RaiseTo(Block::Kind::kAuth, now_ + 1s, now_, {"A gateway remembers.", "gw"}, 5);
@@ -92,6 +104,16 @@ TEST_F(BlockTest, LongBlockLetsOneProbeAnHourThrough) {
   now_ += 1h;
   Probe(OutcomeKind::kSuccess);
   EXPECT_EQ(block_.Look(now_).decision, Decision::kAdmit);
+}
+
+TEST_F(BlockTest, AProbeThatWasNotSentCostsNoHour) {
+  Set(OutcomeKind::kQuotaExhausted, 24h);
+  now_ += 1h;
+  Probe(OutcomeKind::kCancelled);
+  EXPECT_EQ(block_.Look(now_).decision, Decision::kReject);
+  now_ += 1h;
+  Probe(OutcomeKind::kNotSent);
+  EXPECT_EQ(block_.Look(now_).decision, Decision::kAdmitProbe);
 }
 
 TEST_F(BlockTest, AfterItsTimeOneProbeAtATime) {
