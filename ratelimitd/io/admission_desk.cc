@@ -80,7 +80,7 @@ DeskResult DecideMessage(const DeskMessage& message, TargetTable& table,
 }
 
 AdmissionDesk::AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters,
-                             FleetWorker* fleet)
+                             FleetQueue* fleet)
     : table_(table), metrics_(metrics), waiters_(waiters), fleet_(fleet) {}
 
 grpc::Status AdmissionDesk::BeginSession(const pb::SessionHello& hello) {

@@ -1,6 +1,6 @@
 // Answers messages of gateways from the shared table: the part of AdmissionService that knows
 // nothing of streams and queues. A ratelimitd that is alone answers at once; among replicas the
-// FleetWorker does, a little later. Thread-safe.
+// fleet does, a little later. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -48,12 +48,12 @@ DeskResult DecideMessage(const DeskMessage& message, TargetTable& table,
                          AdmissionTally& tally);
 
 class DeskJob;
-class FleetWorker;
+class FleetQueue;
 
 class AdmissionDesk {
  public:
   // All must outlive it. `fleet` is null for a ratelimitd that is alone.
-  AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters, FleetWorker* fleet);
+  AdmissionDesk(SharedTable& table, Metrics& metrics, DurableWaiters& waiters, FleetQueue* fleet);
 
   // Whether messages are answered by Submit rather than by Handle, Admit and Report.
   bool IsInFleet() const { return fleet_ != nullptr; }
@@ -95,7 +95,7 @@ class AdmissionDesk {
   SharedTable& table_;
   Metrics& metrics_;
   DurableWaiters& waiters_;
-  FleetWorker* fleet_;
+  FleetQueue* fleet_;
 };
 
 }  // namespace ratelimitd

@@ -51,6 +51,8 @@ class FleetRunner {
 
   const FleetState::Counts& counts() const { return state_.counts(); }
   bool is_degraded() const { return is_degraded_; }
+  // Whether this replica knows what it has not told the others yet.
+  bool IsAhead() const { return state_.IsAhead(); }
   FleetStatus Status() const {
     const FleetState::Counts& counts = state_.counts();
     return {is_degraded_, counts.conflicts, counts.reasserted, counts.unreadable};

@@ -13,22 +13,30 @@
 
 namespace ratelimitd {
 
-class FleetWorker {
+// Where jobs wait for their run. Thread-safe, but for a simulation's.
+class FleetQueue {
  public:
-  // A job, and what is to happen on the worker's thread when it is confirmed.
+  // A job, and what is to happen on the thread of its run when it is confirmed.
   struct Task {
     std::unique_ptr<FleetJob> job;
     std::function<void()> done = [] {};
   };
+
+  virtual ~FleetQueue() = default;
+  virtual void Submit(Task task) = 0;
+};
+
+class FleetWorker final : public FleetQueue {
+ public:
   // After every run and every pause; on the worker's thread.
   using OnRun = std::function<void(const FleetRunner& runner)>;
 
   // Both must outlive it; `runner` is the worker's from now on.
   FleetWorker(FleetRunner& runner, const common::Clock& clock, OnRun on_run);
   // Finishes what is queued.
-  ~FleetWorker();
+  ~FleetWorker() override;
 
-  void Submit(Task task);
+  void Submit(Task task) override;
 
  private:
   void Run();

@@ -20,7 +20,7 @@ struct ServerParts {
   SharedTable& table;
   Metrics& metrics;
   DurableWaiters& waiters;
-  FleetWorker* fleet = nullptr;                // null: this ratelimitd is alone
+  FleetQueue* fleet = nullptr;                 // null: this ratelimitd is alone
   ServerCertificates* certificates = nullptr;  // null: plain text
   AdminService* admin = nullptr;               // null: not on this port
 };
