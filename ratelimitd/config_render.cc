@@ -185,6 +185,10 @@ std::string RenderConfig(const Config& config) {
     yaml.Int("targets", static_cast<int64_t>(config.table.max_targets));
     yaml.Int("reporters", static_cast<int64_t>(config.table.max_reporters));
   });
+  yaml.Section("retry_budget", [&] {
+    yaml.Real("ratio", config.table.retry_budget.ratio);
+    yaml.Int("min_per_second", config.table.retry_budget.min_per_second);
+  });
   yaml.Section("defaults", [&] { RenderHealth(yaml, config.table.defaults); });
   RenderProviders(yaml, config.table.providers);
   return yaml.Take();

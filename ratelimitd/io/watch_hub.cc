@@ -9,7 +9,7 @@ namespace {
 constexpr milliseconds kTickInterval = std::chrono::seconds(1);
 // Between two passes over the table, in lengths of the first.
 constexpr int kRest = 4;
-constexpr common::MonotonicTime::duration kLongestRest = milliseconds(100);
+constexpr common::MonotonicTime::duration kLongestRest = milliseconds(20);
 
 }  // namespace
 

@@ -23,13 +23,14 @@ bool IsSame(const Look& a, const Look& b) {
 
 Auditor::Auditor(const Scenario& scenario, EventQueue& events, Trace& trace)
     : scenario_(scenario), events_(events), trace_(trace) {
+  const milliseconds news_takes = scenario.IsFleet() ? kNewsTakes : milliseconds(0);
   for (const ProviderSpec& provider : scenario.providers) {
     const common::Target name{provider.name, ""};
-    keys_.emplace(name, std::make_unique<Key>(Level::kProvider));
+    keys_.emplace(name, std::make_unique<Key>(Level::kProvider, news_takes));
     numbers_.emplace(name, static_cast<int>(numbers_.size()));
     for (const std::string& model : provider.models) {
       const common::Target target{provider.name, model};
-      keys_.emplace(target, std::make_unique<Key>(Level::kTarget));
+      keys_.emplace(target, std::make_unique<Key>(Level::kTarget, news_takes));
       numbers_.emplace(target, static_cast<int>(numbers_.size()));
     }
   }
@@ -59,14 +60,15 @@ BreakerWatch::Change Auditor::ChangeFrom(const Look& before, const Look& after) 
 
 std::optional<Look> Auditor::LookAgain(const common::Target& key, Key& known) {
   std::optional<Look> look = witness_->LookAt(key);
-  if (look) return look;
+  if (look || is_in_doubt_) return look;
   // Never asked in this life, or forgotten for want of room.
   const MonotonicTime now = events_.now();
   const bool was_real = known.backoff.floor() > now || known.last.phase() == Look::Phase::kOpen ||
                         (known.last.IsBlocked() && known.last.until > now);
   if (was_real)
     Fail("I11", common::Concat(key.provider, "/", key.model, " was forgotten while refused"));
-  known.breaker.Forget();
+  // One replica may not know yet of what only counts.
+  if (!is_fleet_) known.breaker.Forget();
   known.last = Look();
   return std::nullopt;
 }
@@ -74,6 +76,7 @@ std::optional<Look> Auditor::LookAgain(const common::Target& key, Key& known) {
 Look Auditor::Catch(const common::Target& key) {
   Key& known = *Find(key);
   const std::optional<Look> look = LookAgain(key, known);
+  if (is_in_doubt_) return known.last = look.value_or(Look());
   if (!look) return Look();
   Judge(known.breaker.OnTime(Settings(key).breaker, ChangeFrom(known.last, *look)), key);
   return known.last = *look;
@@ -82,14 +85,14 @@ Look Auditor::Catch(const common::Target& key) {
 void Auditor::OnReportWritten(uint64_t sequence_number, Told told) {
   told.may_be_forgotten = scenario_.HasFlood();
   const ReportName name(told.reporter, sequence_number);
-  written_.emplace(name, Written{std::move(told), {}, {}});
+  written_.emplace(name, Written{.told = std::move(told)});
 }
 
 AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_number, milliseconds age,
                             const std::function<AckStatus()>& handle) {
   ++turn_;
   const MonotonicTime now = events_.now();
-  hosts_.OnWord(reporter, now);
+  hosts_.OnWord(Here(reporter), now);
   const ReportName name(reporter, sequence_number);
   Written& written = written_.at(name);
   Told& told = written.told;
@@ -98,16 +101,31 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
   const Look target_before = Catch(told.target);
   const bool is_fresh = handled_.insert(name).second;
   if (is_fresh) told.happened_at = now - age;
-  const ratelimitd::BreakerSettings& breaker = Settings(told.target).breaker;
-  const int quorum = std::min(breaker.quorum, hosts_.Count(now));
+  const bool is_repeated_here = !written.handled_by.insert(process_).second;
+  const bool was_in_doubt = written.handled_first <= doubted_until_;
+  if (is_fresh) {
+    written.handled_first = turn_;
+    written.provider_reports = ++provider_reports_[provider.provider];
+  }
+  if (told.grant != nullptr && told.grant->turn <= doubted_until_) told.may_be_forgotten = true;
 
   const AckStatus ack = handle();
-  trace_.Note("report",
-              {numbers_[told.target], static_cast<int>(told.kind), static_cast<int>(ack)});
-  if (is_fresh == (ack == AckStatus::kDuplicate)) {
-    Fail("I4", is_fresh ? "a new report was taken for a duplicate" : "a report counted twice");
+  trace_.Note("report", {numbers_[told.target], static_cast<int>(told.kind), static_cast<int>(ack),
+                         process_});
+  if (is_fresh && ack == AckStatus::kDuplicate) {
+    Fail("I4", "a new report was taken for a duplicate");
   }
-  if (!is_fresh) {
+  if (is_repeated_here && ack != AckStatus::kDuplicate) Fail("I4", "a report counted twice");
+  if (is_in_doubt_) {
+    JudgeReportInDoubt(told.target, told, ack);
+    JudgeReportInDoubt(provider, told, ack);
+    return ack;
+  }
+  if (!is_fresh && ack != AckStatus::kDuplicate) {
+    if (!was_in_doubt && !MayCountAgain(written)) Fail("I4", "two replicas counted one report");
+    told.may_be_forgotten |= was_in_doubt;
+  }
+  if (ack == AckStatus::kDuplicate) {
     if (!IsSame(target_before, Catch(told.target)) || !IsSame(provider_before, Catch(provider))) {
       Fail("I4", "a repeated report changed something");
     }
@@ -118,13 +136,14 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
       told.grant == nullptr || told.grant->life == life_ ||
       (told.kind != OutcomeKind::kSuccess && told.kind != OutcomeKind::kStreamStarted);
   if (!is_known) return ack;
-  JudgeFreshReport(told.target, written, ack, target_before, 1);
-  JudgeFreshReport(provider, written, ack, provider_before, quorum);
+  JudgeFreshReport(told.target, written, ack, target_before, {});
+  JudgeFreshReport(provider, written, ack, provider_before,
+                   QuorumFor(Settings(told.target).breaker));
   return ack;
 }
 
 void Auditor::JudgeFreshReport(const common::Target& key, Written& written, AckStatus ack,
-                               const Look& before, int quorum) {
+                               const Look& before, BreakerWatch::Quorum quorum) {
   const Told& told = written.told;
   const MonotonicTime now = events_.now();
   const ratelimitd::HealthSettings& settings = Settings(key);
@@ -137,11 +156,13 @@ void Auditor::JudgeFreshReport(const common::Target& key, Written& written, AckS
       ack == AckStatus::kApplied ? BackoffBounds::Heard::kYes : BackoffBounds::Heard::kNo;
   const bool is_provider_wide = told.scope == ratelimitd::LimitScope::kProvider;
   if (told.kind == OutcomeKind::kRateLimited && is_provider_wide == is_provider) {
+    const MonotonicTime floor_before = known.backoff.floor();
     const bool must_be_heard =
         known.backoff.OnLimit(settings.backoff, told, life_, heard, now, turn_);
     if (must_be_heard && ack != AckStatus::kApplied && !told.may_be_forgotten) {
       Fail("I2", "a limit that lasts longer than all before was ignored");
     }
+    NoteFloor(known, floor_before);
     written.promised_backoff = known.backoff.floor();
   }
   if (told.kind == OutcomeKind::kSuccess || told.kind == OutcomeKind::kStreamStarted) {
@@ -165,7 +186,10 @@ void Auditor::JudgeFreshReport(const common::Target& key, Written& written, AckS
 
 void Auditor::JudgeBlock(const common::Target& key, Key& known, const Told& told,
                          const Look& before, const Look& after) {
-  if (known.block_probe && known.block_probe->first == told.grant) known.block_probe.reset();
+  if (known.block_probe && known.block_probe->first == told.grant) {
+    known.block_probe.reset();
+    if (told.kind == OutcomeKind::kNotSent) known.block.OnProbeNotSent(events_.now());
+  }
   const bool is_cause =
       told.kind == OutcomeKind::kQuotaExhausted || told.kind == OutcomeKind::kAuthFailed;
   if (!before.IsBlocked() && after.IsBlocked() && !is_cause) {
@@ -203,8 +227,9 @@ void Auditor::OnReplay(const std::function<bool()>& handle) {
   for (const auto& [key, known] : keys_) before[key] = Catch(key);
   const bool are_duplicates = handle();
   trace_.Note("replay", {static_cast<int64_t>(handled_.size())});
-  for (const auto& [reporter, number] : handled_) hosts_.OnWord(reporter, events_.now());
+  for (const auto& [reporter, number] : handled_) hosts_.OnWord(Here(reporter), events_.now());
   if (!are_duplicates) Fail("I4", "a replayed report was not taken for a duplicate");
+  if (is_in_doubt_) return;
   for (const auto& [key, known] : keys_) {
     if (!IsSame(before[key], Catch(key))) {
       Fail("I4", common::Concat("replaying all reports changed ", key.provider, "/", key.model));

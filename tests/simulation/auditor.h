@@ -85,7 +85,7 @@ class Auditor {
   void OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& handle);
   void OnPeek(const AskFacts& ask, const std::function<const Verdict&()>& handle);
   // Somebody asked and reported about targets that are nobody's.
-  void OnStranger(const std::string& reporter) { hosts_.OnWord(reporter, events_.now()); }
+  void OnStranger(const std::string& reporter) { hosts_.OnWord(Here(reporter), events_.now()); }
   void OnHello(const HelloFacts& hello, const std::function<void()>& handle);
   void OnSessionEnded(const std::string& reporter, const std::function<void()>& handle);
   // Every report of this life once more.
@@ -97,13 +97,42 @@ class Auditor {
                       const Verdict& verdict);
   void CheckMemory();
 
+  // --- For a fleet (auditor_fleet.cc) ---
+  // The fleet has one life, and every process of it a number. What happens between BeginHearing and
+  // EndHearing was seen by `witness` at this process; at other times `fleet` may be asked.
+  void OnFleetBegan(Witness& fleet);
+  enum class Footing : uint8_t { kShared, kAlone };  // kAlone: it decides by what it knew last
+  void BeginHearing(Witness& witness, int process, Footing footing);
+  void EndHearing();
+  void OnGreeted(int process, const std::string& reporter, const std::string& host);
+  // Whether it was the reporter's last session there.
+  bool OnFarewell(int process, const std::string& reporter);
+  // What a report is about.
+  const common::Target& TargetOf(const std::string& reporter, uint64_t sequence_number) const {
+    return written_.at({reporter, sequence_number}).told.target;
+  }
+  // A report reached a process for which it named no target.
+  void OnUnheard(const std::string& reporter, uint64_t sequence_number);
+  void OnProcessBegan(int process);
+  void OnProcessEnded(int process);
+  // A replica decides by what it knew last, or the store may have lost something: until EndDoubt
+  // each process is judged by itself alone.
+  enum class Loss : uint8_t { kNothing, kLastSecond, kEverything, kClock };
+  void BeginDoubt(Loss loss);
+  // All living processes have told each other what they know.
+  void EndDoubt();
+  bool IsInDoubt() const { return is_in_doubt_; }
+
   const std::optional<Finding>& finding() const { return finding_; }
   Turn turn() const { return turn_; }
   int life() const { return life_; }
 
  private:
+  // How long news may take to all replicas of a fleet: a refresh may fail, or have just been done.
+  static constexpr milliseconds kNewsTakes = std::chrono::seconds(3);
+
   struct Key {
-    explicit Key(ratelimitd::Level level) : breaker(level) {}
+    Key(ratelimitd::Level level, milliseconds news_takes) : breaker(level, news_takes) {}
     BackoffBounds backoff;
     BlockBounds block;
     BreakerWatch breaker;
@@ -115,6 +144,9 @@ class Auditor {
     // Where refused callers were sent by one deadline.
     MonotonicTime spread_deadline, first_return, last_return;
     int returns = 0;
+    // Of the backoff's floor: who handled it, and since when the store has it; never: not surely.
+    int floor_owner = 0;
+    std::optional<MonotonicTime> floor_stored_at;
 
     bool IsRecovering() const {
       return last.phase() == Look::Phase::kHalfOpen ||
@@ -123,7 +155,17 @@ class Auditor {
   };
   struct Written {
     Told told;
-    MonotonicTime promised_backoff, promised_opening;
+    MonotonicTime promised_backoff{};
+    MonotonicTime promised_opening{};
+    std::set<int> handled_by{};  // processes
+    Turn handled_first = 0;
+    int provider_reports = 0;  // of its provider, when it was handled first
+  };
+  // What one process knows of one key in a time of doubt.
+  struct Own {
+    MonotonicTime floor;
+    MonotonicTime opening_until;
+    std::vector<std::pair<std::shared_ptr<const Grant>, MonotonicTime>> probes;
   };
   using ReportName = std::pair<std::string, uint64_t>;
 
@@ -137,8 +179,17 @@ class Auditor {
   BreakerWatch::Change ChangeFrom(const Look& before, const Look& after) const;
   const ratelimitd::HealthSettings& Settings(const common::Target& key) const;
 
+  LiveHosts::Name Here(const std::string& reporter) const { return {process_, reporter}; }
+  BreakerWatch::Quorum QuorumFor(const ratelimitd::BreakerSettings& settings) const;
+  bool MayCountAgain(const Written& written) const;
+  void JudgeReportInDoubt(const common::Target& key, const Told& told, AckStatus ack);
+  void JudgeGrantInDoubt(const AskFacts& ask, const common::Target& key,
+                         const std::shared_ptr<const Grant>& grant);
+  void NoteOpening(const common::Target& key, const Look& before, const Look& after);
+  void NoteFloor(Key& key, MonotonicTime floor_before);
+
   void JudgeFreshReport(const common::Target& key, Written& written, AckStatus ack,
-                        const Look& before, int quorum);
+                        const Look& before, BreakerWatch::Quorum quorum);
   void JudgeBlock(const common::Target& key, Key& known, const Told& told, const Look& before,
                   const Look& after);
   void JudgeShape(const AskFacts& ask, const Verdict& verdict, const Verdict& peek);
@@ -164,6 +215,15 @@ class Auditor {
   std::set<ReportName> handled_;                               // in this life
   std::map<ReportName, std::shared_ptr<const Grant>> grants_;  // by correlation id
   LiveHosts hosts_;
+  bool is_fleet_ = false;
+  Witness* fleet_ = nullptr;
+  int process_ = 0;  // that is heard
+  bool is_alone_ = false;
+  std::set<int> processes_;
+  std::map<std::string, int> provider_reports_;  // that every replica remembers
+  std::map<std::pair<int, common::Target>, Own> own_;
+  bool is_in_doubt_ = false;
+  Turn doubted_until_ = 0;  // what was admitted before came in an order that is not known
   Turn turn_ = 0;
   int life_ = 0;
   int waiting_returns_ = 0;

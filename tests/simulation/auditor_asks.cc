@@ -33,7 +33,7 @@ bool IsForSure(RefusalReason reason) {
 
 void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& handle) {
   ++turn_;
-  hosts_.OnWord(ask.reporter, events_.now());
+  hosts_.OnWord(Here(ask.reporter), events_.now());
   std::vector<Look> targets, providers;
   for (const common::Target& target : ask.targets) {
     providers.push_back(Catch(ProviderOf(target)));
@@ -46,24 +46,28 @@ void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& 
     const ratelimitd::TargetDecision& decision = verdict.decisions[i];
     trace_.Note("decision", {numbers_[ask.targets[i]], static_cast<int>(decision.decision),
                              static_cast<int>(decision.reason), decision.retry_after.count()});
-    if (decision.decision != Decision::kReject) continue;
+    if (decision.decision != Decision::kReject || is_in_doubt_) continue;
     JudgeRefusal(ask.targets[i], decision, targets[i], providers[i]);
     NoteSpread(ask.targets[i], decision, targets[i], providers[i]);
   }
   std::shared_ptr<const Grant>& grant = grants_[{ask.reporter, ask.correlation_id}];
   if (verdict.granted_index < 0) {
-    ComeBackAsTold(ask, verdict);
+    if (!is_in_doubt_) ComeBackAsTold(ask, verdict);
     return;
   }
   const auto index = static_cast<size_t>(verdict.granted_index);
   const bool is_probe = verdict.decisions[index].decision == Decision::kAdmitProbe;
   grant = std::make_shared<const Grant>(
       Grant{life_, turn_, events_.now(), ask.targets[index], is_probe});
+  if (is_in_doubt_) {
+    JudgeGrantInDoubt(ask, ask.targets[index], grant);
+    JudgeGrantInDoubt(ask, ProviderOf(ask.targets[index]), grant);
+    return;
+  }
   JudgeGrant(ask, ask.targets[index], targets[index], providers[index], grant);
 }
 
 void Auditor::OnPeek(const AskFacts& ask, const std::function<const Verdict&()>& handle) {
-  hosts_.OnWord(ask.reporter, events_.now());
   for (const common::Target& target : ask.targets) {
     Catch(ProviderOf(target));
     Catch(target);
@@ -206,7 +210,8 @@ void Auditor::NoteSpread(const common::Target& target, const ratelimitd::TargetD
   if (!is_simple) return;
   Key& known = *Find(target);
   const MonotonicTime comes_back = events_.now() + decision.retry_after;
-  if (known.spread_deadline != of_target.until) {
+  const nanoseconds moved = of_target.until - known.spread_deadline;
+  if (moved > 1us || moved < -1us) {
     known.spread_deadline = of_target.until;
     known.first_return = known.last_return = comes_back;
     known.returns = 0;
@@ -240,12 +245,13 @@ void Auditor::ComeBackAsTold(const AskFacts& ask, const Verdict& verdict) {
   events_.After(verdict.retry_after, [this, ask, life = life_, news = NewsOf(ask.targets)] {
     --waiting_returns_;
     if (witness_ == nullptr || life != life_ || NewsOf(ask.targets) != news) return;
-    hosts_.OnWord(ask.reporter, events_.now());
+    if (is_in_doubt_) return;
     for (const common::Target& target : ask.targets) {
       Catch(ProviderOf(target));
       Catch(target);
     }
     const Verdict again = witness_->Peek(ask.reporter, ask.targets);
+    if (is_in_doubt_) return;
     if (again.granted_index < 0) {
       Fail("I6", common::Concat("a caller that came back when told was refused for ",
                                 std::string(ReasonName(again.decisions.front().reason)), ", ",

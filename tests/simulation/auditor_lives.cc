@@ -39,7 +39,7 @@ void Auditor::OnLifeEnded() {
 
 void Auditor::OnLifeBegan(Witness& witness, Store store, const std::vector<Survivor>& survivors) {
   witness_ = &witness;
-  ++life_;
+  process_ = ++life_;
   ++turn_;
   trace_.Note("life", {life_, static_cast<int64_t>(survivors.size())});
   for (auto& [name, known] : keys_) {
@@ -119,14 +119,26 @@ void Auditor::OnHello(const HelloFacts& hello, const std::function<void()>& hand
   std::map<common::Target, Look> before;
   for (const auto& [key, known] : keys_) before[key] = Catch(key);
   handle();
-  if (!hello.host.empty()) hosts_.OnSession(hello.reporter, hello.host, now);
-  hosts_.OnWord(hello.reporter, now);
+  if (!hello.host.empty() && !is_fleet_) {
+    hosts_.OnSession(Here(hello.reporter), hello.host, now);
+  }
+  hosts_.OnWord(Here(hello.reporter), now);
   trace_.Note("hello", {static_cast<int64_t>(hello.memories.size()),
                         static_cast<int64_t>(hello.changed_credentials.size())});
   for (const auto& [key, known] : keys_) {
-    const Look after = LookAgain(key, *known).value_or(Look());
     const bool is_credential = std::count(hello.changed_credentials.begin(),
                                           hello.changed_credentials.end(), key.provider) > 0;
+    // A block that was lifted may have made room at once.
+    const bool may_be_lifted = is_credential && known->block.is_auth();
+    if (may_be_lifted && !witness_->LookAt(key)) known->last = Look();
+    const Look after = LookAgain(key, *known).value_or(Look());
+    if (is_in_doubt_) {
+      for (const HelloFacts::Memory& memory : hello.memories) {
+        if (memory.target == key) known->backoff.OnMemory(now + memory.remaining, now, turn_);
+      }
+      known->last = after;
+      continue;
+    }
     MonotonicTime remembered, remembered_block;
     for (const HelloFacts::Memory& memory : hello.memories) {
       if (memory.target != key && ProviderOf(memory.target) != key) continue;
@@ -171,7 +183,8 @@ void Auditor::OnSessionEnded(const std::string& reporter, const std::function<vo
   for (const auto& [key, known] : keys_) Catch(key);
   handle();
   trace_.Note("goodbye", {});
-  if (!hosts_.OnSessionEnded(reporter, events_.now())) return;
+  if (!is_fleet_ && !hosts_.OnSessionEnded(Here(reporter), events_.now())) return;
+  if (is_in_doubt_) return;
   for (auto& [key, known] : keys_) {
     const MonotonicTime lease_end = events_.now() + Settings(key).breaker.probe_lease;
     known->breaker.OnSessionEnded(reporter, lease_end);

@@ -64,4 +64,17 @@ void BackoffBounds::Restore(MonotonicTime floor, MonotonicTime ceiling, Monotoni
   if (ceiling > now) mark_.Set(turn, now);
 }
 
+void BackoffBounds::LoseTrack(Floor floor, MonotonicTime now, Turn turn) {
+  if (floor == Floor::kMayBeLost) floor_ = MonotonicTime();
+  // What is told again may end a little later.
+  if (ceiling_ > now) ceiling_ += 2s;
+  mark_ = {0, turn, now};
+}
+
+void BackoffBounds::OnClockStep(const ratelimitd::BackoffSettings& settings, MonotonicTime now) {
+  floor_ = MonotonicTime();
+  if (ceiling_ != MonotonicTime())
+    ceiling_ = now + settings.ceiling + settings.ceiling / 5 + kRounding;
+}
+
 }  // namespace simulation

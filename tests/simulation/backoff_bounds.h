@@ -20,6 +20,12 @@ class BackoffBounds {
   // After a restart: what was stored leaves between these two.
   void Restore(MonotonicTime floor, MonotonicTime ceiling, MonotonicTime now, Turn turn);
 
+  // What came when is in doubt. A floor that may be lost is none.
+  enum class Floor : uint8_t { kHolds, kMayBeLost };
+  void LoseTrack(Floor floor, MonotonicTime now, Turn turn);
+  // The clock of the store was set: deadlines may come earlier, or have their whole length again.
+  void OnClockStep(const ratelimitd::BackoffSettings& settings, MonotonicTime now);
+
   MonotonicTime floor() const { return floor_; }
   MonotonicTime ceiling() const { return ceiling_; }
 

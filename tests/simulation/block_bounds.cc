@@ -17,7 +17,7 @@ void BlockBounds::OnSet(const ratelimitd::BlockSettings& settings, const Told& t
                         Blocked before, MonotonicTime now, Turn turn) {
   milliseconds shortest = settings.auth;
   milliseconds longest = settings.auth;
-  bool may_be_same_event = EraOf(told, life, mark_) != Era::kAfter;
+  bool may_be_same_event = told.grant == nullptr || EraOf(told, life, mark_) != Era::kAfter;
   if (told.kind == OutcomeKind::kQuotaExhausted) {
     const bool is_stated = told.figure && *told.figure >= 0ms && *told.figure <= kLongestReset;
     shortest = is_stated ? std::max<milliseconds>(*told.figure, 1s) : settings.quota;
@@ -73,6 +73,14 @@ void BlockBounds::Restore(MonotonicTime floor, MonotonicTime ceiling, MonotonicT
   probe_ceiling_ = probe_ceiling;
   is_auth_ = true;
   mark_.Set(turn, now);
+}
+
+void BlockBounds::LoseTrack(MonotonicTime now, Turn turn) {
+  *this = BlockBounds();
+  until_ceiling_ = now + kLongestReset;
+  probe_ceiling_ = now + kProbeInterval;
+  is_auth_ = true;
+  mark_ = {0, turn, now};
 }
 
 }  // namespace simulation

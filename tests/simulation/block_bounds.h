@@ -19,11 +19,15 @@ class BlockBounds {
   // A gateway's memory of a refusal arrived and left the provider blocked.
   void OnMemory(MonotonicTime until, Blocked before, MonotonicTime now, Turn turn);
   void OnProbe(MonotonicTime now);
+  // Nothing has asked the provider: the next one may come at once.
+  void OnProbeNotSent(MonotonicTime now) { probe_floor_ = probe_ceiling_ = now; }
   // Whether this report may have ended it.
   bool IsProof(const Told& told, int life) const;
   void Restore(MonotonicTime floor, MonotonicTime ceiling, MonotonicTime probe_floor,
                MonotonicTime probe_ceiling, MonotonicTime now, Turn turn);
   void Clear() { *this = BlockBounds(); }
+  // Nothing is known of it but that it is there, and lends a probe each hour.
+  void LoseTrack(MonotonicTime now, Turn turn);
 
   // Nobody, no probe either, is admitted before.
   MonotonicTime floor() const { return std::min(until_floor_, probe_floor_); }

@@ -45,6 +45,9 @@ Meaning MeaningOf(Level level, OutcomeKind kind) {
   }
 }
 
+// A shared clock tells microseconds.
+bool IsSameMoment(MonotonicTime a, MonotonicTime b) { return a - b <= 1us && b - a <= 1us; }
+
 double Seconds(nanoseconds length) { return std::chrono::duration<double>(length).count(); }
 
 }  // namespace
@@ -71,8 +74,9 @@ std::optional<Finding> BreakerWatch::OnTime(const BreakerSettings& settings, con
     return std::nullopt;
   }
   if (before == Phase::kOpen && after == Phase::kOpen) {
-    if (change.before.until != change.after.until)
-      return Finding{"I5", "an opening's end moved by itself"};
+    if (!IsSameMoment(change.before.until, change.after.until))
+      return Finding{"I5", common::Concat("an opening's end moved by itself, by ",
+                                          (change.after.until - change.before.until) / 1us, " us")};
     return std::nullopt;
   }
   if (before == after) return std::nullopt;
@@ -83,7 +87,8 @@ std::optional<Finding> BreakerWatch::OnTime(const BreakerSettings& settings, con
     return std::nullopt;
   }
   if (before == Phase::kHalfOpen && after == Phase::kOpen) {
-    if (lost_in_a_row_ < kLostProbesThatReopen && !has_unknown_probes_) {
+    const bool is_known = !has_unknown_probes_ && !has_lost_track_;
+    if (lost_in_a_row_ < kLostProbesThatReopen && is_known) {
       return Finding{"I8", common::Concat("reopened after ", lost_in_a_row_, " lost probes")};
     }
     return OnOpened(settings, change);
@@ -94,7 +99,7 @@ std::optional<Finding> BreakerWatch::OnTime(const BreakerSettings& settings, con
 }
 
 std::optional<Finding> BreakerWatch::OnReport(const BreakerSettings& settings, const Told& told,
-                                              int quorum, const Change& change) {
+                                              Quorum quorum, const Change& change) {
   const bool was_probe = FreeProbe(told);
   const Phase after = change.after.phase();
   switch (change.before.phase()) {
@@ -105,7 +110,7 @@ std::optional<Finding> BreakerWatch::OnReport(const BreakerSettings& settings, c
     case Phase::kOpen:
       if (after == Phase::kHidden) return std::nullopt;
       if (after != Phase::kOpen) return Finding{"I5", "a report ended an opening"};
-      if (change.before.until != change.after.until) {
+      if (!IsSameMoment(change.before.until, change.after.until)) {
         return Finding{"I5", "a report moved the end of an opening"};
       }
       return std::nullopt;
@@ -137,7 +142,7 @@ void BreakerWatch::JoinRamp(const BreakerSettings& settings, const Look& look, M
 
 std::optional<Finding> BreakerWatch::OnReportWhileHalfOpen(const BreakerSettings& settings,
                                                            const Told& told, bool was_probe,
-                                                           int quorum, const Change& change) {
+                                                           Quorum quorum, const Change& change) {
   const Meaning meaning = MeaningOf(level_, told.kind);
   const Era era = EraOf(told, change.life, mark_);
   const bool is_of_this_life = told.grant != nullptr && told.grant->life == change.life;
@@ -163,7 +168,7 @@ std::optional<Finding> BreakerWatch::OnReportWhileHalfOpen(const BreakerSettings
         return Finding{"I8", common::Concat("a report of ", OutcomeName(told.kind),
                                             " that is no probe's failure reopened it")};
       }
-      if (FailingHosts(Era::kUnsure, mark_.at) < quorum) {
+      if (FailingHosts(Era::kUnsure, mark_.at) < quorum.least) {
         return Finding{"I7", "too few hosts reopened it"};
       }
       return OnOpened(settings, change);
@@ -175,7 +180,7 @@ std::optional<Finding> BreakerWatch::OnReportWhileHalfOpen(const BreakerSettings
       if (was_probe && is_success && successes_ >= settings.probe_successes) {
         return Finding{"I3", "enough probes succeeded and it did not close"};
       }
-      if (was_probe && is_failure && quorum <= 1) {
+      if (was_probe && is_failure && quorum.most <= 1) {
         return Finding{"I8", "a probe failed and it did not reopen"};
       }
       return std::nullopt;
@@ -184,7 +189,7 @@ std::optional<Finding> BreakerWatch::OnReportWhileHalfOpen(const BreakerSettings
 }
 
 std::optional<Finding> BreakerWatch::OnReportWhileServing(const BreakerSettings& settings,
-                                                          const Told& told, int quorum,
+                                                          const Told& told, Quorum quorum,
                                                           const Change& change) {
   const Meaning meaning = MeaningOf(level_, told.kind);
   const Era era = EraOf(told, change.life, mark_);
@@ -195,8 +200,8 @@ std::optional<Finding> BreakerWatch::OnReportWhileServing(const BreakerSettings&
     CountAnswer(told, era, change.now);
   }
   if (meaning == Meaning::kNeutral && change.after.phase() == Phase::kServing &&
-      (change.before.calls != change.after.calls ||
-       change.before.failures != change.after.failures)) {
+      (change.after.calls > change.before.calls ||
+       change.after.failures > change.before.failures)) {
     return Finding{"I5", common::Concat("a neutral ", OutcomeName(told.kind), " was counted")};
   }
   switch (change.after.phase()) {
@@ -210,8 +215,8 @@ std::optional<Finding> BreakerWatch::OnReportWhileServing(const BreakerSettings&
                                             era == Era::kBefore ? " from an older generation" : "",
                                             " opened it")};
       }
-      if (FailingHosts(Era::kUnsure, change.now - settings.window - kRounding) < quorum) {
-        return Finding{"I7", common::Concat("opened by fewer than ", quorum, " hosts")};
+      if (FailingHosts(Era::kUnsure, change.now - settings.window - kRounding) < quorum.least) {
+        return Finding{"I7", common::Concat("opened by fewer than ", quorum.least, " hosts")};
       }
       if (!MayTrip(settings, change.now)) {
         const auto failures = std::count_if(calls_.begin(), calls_.end(),
@@ -222,7 +227,7 @@ std::optional<Finding> BreakerWatch::OnReportWhileServing(const BreakerSettings&
       return OnOpened(settings, change);
     case Phase::kServing:
       if (is_failure && era == Era::kAfter && row_.least >= settings.consecutive &&
-          FailingHosts(Era::kAfter, change.now - settings.window + kRounding) >= quorum) {
+          FailingHosts(Era::kAfter, change.now - settings.window + kRounding) >= quorum.most) {
         return Finding{"I8", common::Concat(row_.least, " failures in a row did not open it")};
       }
       return std::nullopt;
@@ -238,9 +243,9 @@ void BreakerWatch::CountFailure(const BreakerSettings& settings, const Told& tol
   of_host.at = std::max(of_host.at, told.happened_at);
   of_host.is_sure |= is_sure;
 
-  // At most: within the lump, those of one reporter count once. Clocks round to milliseconds.
+  // At most: within the lump, those of one reporter count once. A shared clock tells microseconds.
   std::erase_if(lumps_, [&](const auto& lump) {
-    return told.happened_at - lump.second >= settings.lump - kRounding;
+    return told.happened_at - lump.second >= settings.lump - 2us;
   });
   const bool is_lumped = std::any_of(lumps_.begin(), lumps_.end(),
                                      [&](const auto& lump) { return lump.first == told.reporter; });
@@ -282,8 +287,11 @@ bool BreakerWatch::MayTrip(const BreakerSettings& settings, MonotonicTime now) c
     if (now - call.at > settings.window + bucket) continue;
     ++most_calls;
     if (call.is_failure) ++most_failures;
-    if (call.is_sure && now - call.at < settings.window - bucket) ++least_calls;
+    const bool is_news = !call.is_failure && now - call.at < news_takes_;
+    if (call.is_sure && !is_news && now - call.at < settings.window - bucket) ++least_calls;
   }
+  // Successes whose commit was not confirmed are counted again.
+  if (has_lost_track_) most_calls *= 2;
   return most_calls >= settings.min_calls &&
          most_failures >= settings.failure_rate * static_cast<double>(least_calls);
 }
@@ -301,6 +309,17 @@ std::optional<Finding> BreakerWatch::OnOpened(const BreakerSettings& settings,
     rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(change.now)});
   }
   mark_.Set(change.turn, change.now);
+  ForgetCalls();
+  const nanoseconds length = change.after.until - change.now;
+  if (length < settings.open * 3 / 4 - kRounding ||
+      length > settings.open_max * 5 / 4 + kRounding) {
+    return Finding{"I5", common::Concat("opened for ", Seconds(length), " s")};
+  }
+  return std::nullopt;
+}
+
+// Whatever was counted belongs to the generation that ends.
+void BreakerWatch::ForgetCalls() {
   row_ = {};
   calls_.clear();
   admissions_.clear();
@@ -311,12 +330,6 @@ std::optional<Finding> BreakerWatch::OnOpened(const BreakerSettings& settings,
   has_unknown_probes_ = false;
   successes_ = 0;
   lost_in_a_row_ = 0;
-  const nanoseconds length = change.after.until - change.now;
-  if (length < settings.open * 3 / 4 - kRounding ||
-      length > settings.open_max * 5 / 4 + kRounding) {
-    return Finding{"I5", common::Concat("opened for ", Seconds(length), " s")};
-  }
-  return std::nullopt;
 }
 
 void BreakerWatch::OnClosed(const BreakerSettings& settings, const Change& change) {
@@ -387,7 +400,7 @@ void BreakerWatch::OnMemory(const Change& change) {
   if (change.before.phase() == Phase::kServing && change.after.phase() == Phase::kOpen) {
     rate_before_ = std::max(rate_before_, kLowestRateBefore);
     mark_.Set(change.turn, change.now);
-    row_ = {};
+    ForgetCalls();
   }
 }
 
@@ -405,14 +418,49 @@ void BreakerWatch::Restore(const BreakerSettings& settings,
 
 void BreakerWatch::OnSessionEnded(const std::string& reporter, MonotonicTime lease_end) {
   for (Probe& probe : probes_) {
-    if (probe.reporter == reporter) probe.until = std::min(probe.until, lease_end);
+    if (probe.reporter != reporter) continue;
+    // A replica other than the one that lent it may not know of the lease.
+    if (news_takes_ > 0ms) maybe_busy_until_ = std::max(maybe_busy_until_, probe.until);
+    probe.until = std::min(probe.until, lease_end);
+  }
+}
+
+void BreakerWatch::OnUnjudgedReport(const Told& told, MonotonicTime now) {
+  if (MeaningOf(level_, told.kind) != Meaning::kFailure) return;
+  calls_.push_back({now, true, false});
+  const MonotonicTime at = std::max(failing_hosts_[told.host].at, told.happened_at);
+  failing_hosts_[told.host] = {std::max(at, now), false};
+}
+
+void BreakerWatch::OnUnjudgedGrant(MonotonicTime now) {
+  admissions_.push_back(now);
+  if (admissions_.size() > 4096) admissions_.pop_front();
+  rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(now)});
+}
+
+void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, MonotonicTime now,
+                             Turn turn) {
+  row_ = {.least = 0, .most = settings.consecutive};
+  for (Call& call : calls_) call.is_sure = false;
+  for (auto& [host, failure] : failing_hosts_) failure.is_sure = false;
+  last_counted_.clear();
+  probes_.clear();
+  has_unknown_probes_ = has_lost_track_ = true;
+  mark_ = {0, turn, MonotonicTime()};
+  rate_before_ = std::max(kLowestRateBefore, rate_before_);
+  JoinRamp(settings, look, now);
+}
+
+void BreakerWatch::OnCountsLost(MonotonicTime now) {
+  for (Call& call : calls_) {
+    if (!call.is_failure && now - call.at < news_takes_) call.is_sure = false;
   }
 }
 
 bool BreakerWatch::MayBeBusy(const BreakerSettings& settings, MonotonicTime now) const {
   const auto in_flight = std::count_if(probes_.begin(), probes_.end(),
                                        [now](const Probe& probe) { return probe.until > now; });
-  return has_unknown_probes_ || in_flight >= settings.probes;
+  return has_unknown_probes_ || in_flight >= settings.probes || now < maybe_busy_until_;
 }
 
 bool BreakerWatch::MayBePaced(MonotonicTime now) const {

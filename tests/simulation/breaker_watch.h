@@ -44,13 +44,20 @@ class BreakerWatch {
     int life = 0;
   };
 
-  explicit BreakerWatch(ratelimitd::Level level) : level_(level) {}
+  // `news_takes`: until all replicas know of successes and hosts; 0 for one that is alone.
+  BreakerWatch(ratelimitd::Level level, milliseconds news_takes)
+      : level_(level), news_takes_(news_takes) {}
 
   // Time alone passed since the last look.
   std::optional<Finding> OnTime(const ratelimitd::BreakerSettings& settings, const Change& change);
-  // A report that was not handled before. `quorum`: hosts that must agree now.
+  // A report that was not handled before. `quorum`: hosts that must agree now, at least and at
+  // most.
+  struct Quorum {
+    int least = 1;
+    int most = 1;
+  };
   std::optional<Finding> OnReport(const ratelimitd::BreakerSettings& settings, const Told& told,
-                                  int quorum, const Change& change);
+                                  Quorum quorum, const Change& change);
   // An admission of this key; a probe's lease runs until `lease_end`.
   std::optional<Finding> OnGrant(const ratelimitd::BreakerSettings& settings,
                                  const std::shared_ptr<const Grant>& grant,
@@ -61,12 +68,21 @@ class BreakerWatch {
   // A changed credential lifted a block; what the breaker did behind it is not known.
   void OnUnblocked(const ratelimitd::BreakerSettings& settings, const Change& change);
   // The key was forgotten and is as new.
-  void Forget() { *this = BreakerWatch(level_); }
+  void Forget() { *this = BreakerWatch(level_, news_takes_); }
   // A new process has put back `record`, and shows `look`.
   void Restore(const ratelimitd::BreakerSettings& settings,
                const ratelimitd::Breaker::Record& record, const Look& look, MonotonicTime now,
                Turn turn);
   void OnSessionEnded(const std::string& reporter, MonotonicTime lease_end);
+
+  // --- For a fleet: what cannot be judged, and the time after it ---
+  void OnUnjudgedReport(const Told& told, MonotonicTime now);
+  void OnUnjudgedGrant(MonotonicTime now);
+  // Whatever was known is in doubt, but for `look`.
+  void LoseTrack(const ratelimitd::BreakerSettings& settings, const Look& look, MonotonicTime now,
+                 Turn turn);
+  // A replica died before it had told the others of its last successes.
+  void OnCountsLost(MonotonicTime now);
 
   // Whether refusing for want of a permit, or for the ramp's pace, can be right.
   bool MayBeBusy(const ratelimitd::BreakerSettings& settings, MonotonicTime now) const;
@@ -89,10 +105,11 @@ class BreakerWatch {
   };
 
   std::optional<Finding> OnReportWhileHalfOpen(const ratelimitd::BreakerSettings& settings,
-                                               const Told& told, bool was_probe, int quorum,
+                                               const Told& told, bool was_probe, Quorum quorum,
                                                const Change& change);
   std::optional<Finding> OnReportWhileServing(const ratelimitd::BreakerSettings& settings,
-                                              const Told& told, int quorum, const Change& change);
+                                              const Told& told, Quorum quorum,
+                                              const Change& change);
   void CountFailure(const ratelimitd::BreakerSettings& settings, const Told& told, Era era,
                     MonotonicTime now);
   // What is reported while a block hides the breaker is counted perhaps.
@@ -104,6 +121,7 @@ class BreakerWatch {
   int FailingHosts(Era surely, MonotonicTime since) const;
   std::optional<Finding> OnOpened(const ratelimitd::BreakerSettings& settings,
                                   const Change& change);
+  void ForgetCalls();
   void OnClosed(const ratelimitd::BreakerSettings& settings, const Change& change);
   std::optional<Finding> OnRampGrant(const ratelimitd::BreakerSettings& settings, const Look& look,
                                      MonotonicTime now);
@@ -112,6 +130,7 @@ class BreakerWatch {
   double RateBefore(MonotonicTime now) const;
 
   ratelimitd::Level level_;
+  milliseconds news_takes_;
   Mark mark_;  // of the last opening or closing
   Row row_;
   std::deque<Call> calls_;
@@ -125,6 +144,8 @@ class BreakerWatch {
   std::map<std::string, HostFailure> failing_hosts_;
   std::vector<Probe> probes_;
   bool has_unknown_probes_ = false;
+  bool has_lost_track_ = false;
+  MonotonicTime maybe_busy_until_;  // the longest that a lease that was cut may last after all
   int successes_ = 0;
   int lost_in_a_row_ = 0;
   double rate_before_ = 0;  // at most

@@ -115,6 +115,7 @@ std::string FakeProviders::Break(EventQueue& events) {
 }
 
 void FakeProviders::HealAll() {
+  are_whole_ = true;
   for (auto& [name, fault] : provider_faults_) fault.mode = ProviderMode::kHealthy;
   for (auto& [target, fault] : target_faults_) fault.mode = ProviderMode::kHealthy;
 }

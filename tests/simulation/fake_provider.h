@@ -54,6 +54,8 @@ class FakeProviders {
   // One of them gets another mode, for a while of about half a minute. Returns what was hit.
   std::string Break(EventQueue& events);
   void HealAll();
+  // Whether they have been healed for good.
+  bool AreWhole() const { return are_whole_; }
 
  private:
   struct Fault {
@@ -72,6 +74,7 @@ class FakeProviders {
   std::map<std::string, Fault> provider_faults_;
   std::map<common::Target, Fault> target_faults_;
   int outages_ = 0;
+  bool are_whole_ = false;
 };
 
 }  // namespace simulation

@@ -1,10 +1,12 @@
 // Which hosts are alive as ratelimitd must see it: with a session, or heard of in the last minute.
+// Replicas tell each other of theirs every second, and believe what they were told for a minute.
 // Not thread-safe.
 #pragma once
 
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "tests/simulation/told.h"
 
@@ -12,40 +14,67 @@ namespace simulation {
 
 class LiveHosts {
  public:
-  void OnWord(const std::string& reporter, MonotonicTime now) {
-    Reporter& known = reporters_[reporter];
-    if (known.host.empty()) known.host = reporter;
-    known.last_word = now;
-  }
-  void OnSession(const std::string& reporter, const std::string& host, MonotonicTime now) {
-    OnWord(reporter, now);
-    if (!host.empty()) reporters_[reporter].host = host;
-    ++reporters_[reporter].sessions;
-  }
-  // Returns whether it was the reporter's last session.
-  bool OnSessionEnded(const std::string& reporter, MonotonicTime now) {
-    OnWord(reporter, now);
-    return --reporters_[reporter].sessions == 0;
-  }
-  int Count(MonotonicTime now) const {
-    std::set<std::string> hosts;
-    for (const auto& [name, reporter] : reporters_) {
-      const bool is_alive =
-          reporter.sessions > 0 || now - reporter.last_word < std::chrono::seconds(60);
-      if (is_alive) hosts.insert(reporter.host);
+  // A reporter as one replica knows it.
+  using Name = std::pair<int, std::string>;
+
+  void OnWord(const Name& name, MonotonicTime now) {
+    const auto [known, is_new] = reporters_.try_emplace(name);
+    if (is_new) {
+      known->second.host = name.second;
+      known->second.first_word = now;
     }
-    return static_cast<int>(hosts.size());
+    known->second.last_word = now;
   }
-  const std::string& HostOf(const std::string& reporter) { return reporters_[reporter].host; }
+  void OnSession(const Name& name, const std::string& host, MonotonicTime now) {
+    OnWord(name, now);
+    Reporter& known = reporters_[name];
+    if (!host.empty()) known.host = host;
+    ++known.sessions;
+  }
+  // Returns whether it was the reporter's last session there.
+  bool OnSessionEnded(const Name& name, MonotonicTime now) {
+    OnWord(name, now);
+    return --reporters_[name].sessions == 0;
+  }
+  // The replica is gone, and with it what it knew.
+  void Forget(int replica) {
+    for (auto& [name, reporter] : reporters_) {
+      if (name.first == replica) reporter.sessions = 0;
+    }
+  }
+
+  // How many every replica knows of, and how many one of them may still believe in. `news_takes`:
+  // how long it may take until all know, 0 for one that is alone.
+  struct Counts {
+    int least = 0;
+    int most = 0;
+  };
+  Counts Count(MonotonicTime now, milliseconds news_takes) const {
+    std::set<std::string> surely, perhaps;
+    for (const auto& [name, reporter] : reporters_) {
+      const bool is_alive = reporter.sessions > 0 || now - reporter.last_word < kBelieved;
+      // A dead process has told of the host a little before its last word.
+      const bool is_fresh =
+          reporter.sessions > 0 || now - reporter.last_word < kBelieved - 3 * news_takes;
+      const bool is_known = now - reporter.first_word >= news_takes;
+      if (is_fresh && is_known) surely.insert(reporter.host);
+      const bool was_alive = now - reporter.last_word < 3 * kBelieved && news_takes.count() > 0;
+      if (is_alive || was_alive) perhaps.insert(reporter.host);
+    }
+    return {static_cast<int>(surely.size()), static_cast<int>(perhaps.size())};
+  }
   void Clear() { reporters_.clear(); }
 
  private:
+  static constexpr milliseconds kBelieved = std::chrono::seconds(60);
+
   struct Reporter {
     std::string host;
     int sessions = 0;
+    MonotonicTime first_word;
     MonotonicTime last_word;
   };
-  std::map<std::string, Reporter> reporters_;
+  std::map<Name, Reporter> reporters_;
 };
 
 }  // namespace simulation

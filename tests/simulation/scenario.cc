@@ -73,9 +73,29 @@ void DrawFaults(Random& random, Scenario& scenario) {
   if (scenario.HasFlood()) scenario.settings.max_targets = 40;
 }
 
+// With a generator of its own: whoever is alone lives as it would without this.
+void DrawFleet(Random random, int replicas, Scenario& scenario) {
+  scenario.flood_limited_share = random.Happens(0.5) ? 0.9 : 0.02;
+  scenario.replicas = random.Between(1, 3);
+  const bool is_alone_on_shared = random.Happens(0.2);
+  if (replicas > 0) scenario.replicas = replicas;
+  if (scenario.replicas == 1 && (replicas == 1 || !is_alone_on_shared)) return;
+  scenario.store = StoreKind::kShared;
+  // The clock of a Redis is taken for steady.
+  scenario.clock_step_every = 0ms;
+  // A table full of facts has no room for what others have learned.
+  scenario.flood_limited_share = 0.02;
+  scenario.link_cut_every = Mean(random, 0.5, 20s, 90s);
+  scenario.failover_every = Mean(random, 0.4, 40s, 120s);
+  scenario.flush_every = Mean(random, 0.3, 40s, 120s);
+  scenario.pause_every = Mean(random, 0.3, 20s, 60s);
+  scenario.lost_commit_share = random.Happens(0.5) ? 0.002 : 0;
+  scenario.conflict_share = random.Happens(0.7) ? 0.3 : 0;
+}
+
 }  // namespace
 
-Scenario DrawScenario(uint64_t seed) {
+Scenario DrawScenario(uint64_t seed, int replicas) {
   Random random = Random::ForPart(seed, 1);
   Scenario scenario;
   scenario.seed = seed;
@@ -93,6 +113,7 @@ Scenario DrawScenario(uint64_t seed) {
   scenario.burst_every = Mean(random, 0.4, 10s, 60s);
   scenario.hot_every = Mean(random, 0.3, 30s, 120s);
   DrawFaults(random, scenario);
+  DrawFleet(Random::ForPart(seed, 5), replicas, scenario);
   return scenario;
 }
 

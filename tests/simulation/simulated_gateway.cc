@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr milliseconds kDeadline = 20ms;  // of an ask
+constexpr milliseconds kDeadline = 20ms;          // of an ask
+constexpr milliseconds kSilence = kDeadline / 3;  // then another replica is asked
 constexpr milliseconds kAttemptTimeout = 30s;
 constexpr milliseconds kFirstReconnectDelay = 50ms;
 constexpr milliseconds kMaxReconnectDelay = 1s;
@@ -81,11 +82,25 @@ void SimulatedGateway::Connect() {
 }
 
 void SimulatedGateway::OnBroken() {
+  if (world_.server.HasReplicas() && world_.server.IsUp()) return Switch();
   connection_ = nullptr;
   outgoing_.Clear();
   FailAllAsks();
   After(reconnect_delay_, [this] { Connect(); });
   reconnect_delay_ = std::min<nanoseconds>(2 * reconnect_delay_, kMaxReconnectDelay);
+}
+
+void SimulatedGateway::Switch() {
+  if (connection_ != nullptr) world_.network.Cut(connection_);
+  Connect();
+  for (auto& [old_id, pending] : std::exchange(asks_, {})) {
+    const uint64_t id = ++last_correlation_id_;
+    SendAsk(id, pending);
+    asks_[id] = pending;
+    world_.events.At(pending.due_at, [this, id, incarnation = incarnation_] {
+      if (is_alive_ && incarnation == incarnation_) OnAskDue(id);
+    });
+  }
 }
 
 bool SimulatedGateway::IsAway() const {
@@ -166,14 +181,25 @@ void SimulatedGateway::CarryOut(const ExchangePtr& exchange, gateway::ExchangeAc
 void SimulatedGateway::Ask(const ExchangePtr& exchange, const gateway::AskAction& ask) {
   if (IsAway()) return Deliver(exchange, {});
   const uint64_t id = ++last_correlation_id_;
+  PendingAsk& pending = asks_[id];
+  pending = {exchange, ask.targets, ask.mode, world_.events.now() + kDeadline};
+  SendAsk(id, pending);
+  After(kDeadline, [this, id] { OnAskDue(id); });
+  if (!world_.server.HasReplicas() || speech_ == Speech::kUnary) return;
+  After(kSilence, [this, id, asked = connection_] {
+    if (asks_.contains(id) && connection_ == asked) Switch();
+  });
+}
+
+void SimulatedGateway::SendAsk(uint64_t id, const PendingAsk& pending) {
   pb::Ask& out = *outgoing_.add_asks();
   out.set_correlation_id(id);
-  for (const common::Target& target : ask.targets) gateway::FillTarget(target, *out.add_targets());
-  const bool is_peek = ask.mode == gateway::AskMode::kPeek;
+  for (const common::Target& target : pending.targets) {
+    gateway::FillTarget(target, *out.add_targets());
+  }
+  const bool is_peek = pending.mode == gateway::AskMode::kPeek;
   out.set_mode(is_peek ? pb::ADMIT_MODE_PEEK : pb::ADMIT_MODE_FIRST_AVAILABLE);
   out.set_attempt_timeout_ms(kAttemptTimeout.count());
-  asks_[id] = {exchange, ask.targets};
-  After(kDeadline, [this, id] { OnAskDue(id); });
   FlushSoon();
 }
 
@@ -191,7 +217,9 @@ void SimulatedGateway::Attempt(const ExchangePtr& exchange, const gateway::Attem
   if (action.token.empty()) exchange->grant = nullptr;
   exchange->began = world_.events.now();
   Answer answer = world_.providers.Ask(exchange->target, egress_);
-  if (random_.Happens(kCancelledShare)) {
+  if (world_.providers.AreWhole()) {
+    // So are the clients: an hourly probe that proves nothing would cost another hour.
+  } else if (random_.Happens(kCancelledShare)) {
     answer.failure = gateway::MakeFailure(gateway::FailureKind::kClientCancelled, "");
     answer.latency = std::chrono::duration_cast<milliseconds>(random_.Between(0ms, answer.latency));
   } else if (!answer.failure && random_.Happens(kCallerErrorShare)) {

@@ -11,8 +11,9 @@
 #include "gateway/core/exchange_plan.h"
 #include "gateway/core/known_refusals.h"
 #include "gateway/core/report_queue.h"
+#include "tests/simulation/auditor.h"
 #include "tests/simulation/fake_provider.h"
-#include "tests/simulation/simulated_server.h"
+#include "tests/simulation/ratelimitd_service.h"
 
 namespace simulation {
 
@@ -23,7 +24,7 @@ class SimulatedGateway {
     const Scenario& scenario;
     EventQueue& events;
     Network& network;
-    SimulatedServer& server;
+    RatelimitdService& server;
     FakeProviders& providers;
     Auditor& auditor;
   };
@@ -54,11 +55,16 @@ class SimulatedGateway {
   struct PendingAsk {
     ExchangePtr exchange;
     std::vector<common::Target> targets;
+    gateway::AskMode mode{};
+    MonotonicTime due_at;
   };
 
   // Runs `event` later, unless the gateway dies before.
   void After(nanoseconds wait, std::function<void()> event);
   void Connect();
+  void SendAsk(uint64_t id, const PendingAsk& pending);
+  // Goes over to another replica, with everything that is not answered.
+  void Switch();
   void OnBroken();
   bool IsAway() const;
   void FlushSoon();

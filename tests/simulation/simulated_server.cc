@@ -4,6 +4,7 @@
 
 #include "common/concat.h"
 #include "ratelimitd/store/memory_store.h"
+#include "tests/simulation/server_side.h"
 
 namespace simulation {
 namespace {
@@ -11,41 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 using ratelimitd::Durability;
 
-// Each process has a monotonic clock of its own, as after a reboot.
-class ProcessClock final : public common::Clock {
- public:
-  ProcessClock(const common::Clock& clock, nanoseconds offset) : clock_(clock), offset_(offset) {}
-  MonotonicTime Monotonic() const override { return clock_.Monotonic() + offset_; }
-  common::WallTime Wall() const override { return clock_.Wall(); }
-  nanoseconds offset() const { return offset_; }
-
- private:
-  const common::Clock& clock_;
-  nanoseconds offset_;
-};
-
-std::vector<ratelimitd::TargetName> NamesOf(const std::vector<common::Target>& targets) {
-  std::vector<ratelimitd::TargetName> names;
-  for (const common::Target& target : targets) names.push_back({target.provider, target.model});
-  return names;
-}
-
-// The verdict of a single call, as the caller reads it.
-Verdict ParseVerdict(const pb::Verdict& message) {
-  Verdict verdict;
-  if (message.has_grant()) {
-    verdict.granted_index = message.grant().target_index();
-    verdict.token = message.grant().token();
-  } else {
-    verdict.retry_after = milliseconds(message.refusal().retry_after_ms());
-  }
-  for (const pb::TargetDecision& decision : message.decisions()) {
-    verdict.decisions.push_back({static_cast<ratelimitd::Decision>(decision.decision()),
-                                 static_cast<ratelimitd::RefusalReason>(decision.reason()),
-                                 milliseconds(decision.retry_after_ms())});
-  }
-  return verdict;
-}
+constexpr milliseconds kDowntime = 3s;
+constexpr milliseconds kStoreOutage = 3s;
 
 std::unique_ptr<ratelimitd::StateStore> MakeStore(StoreKind kind, Disk& disk, EventQueue& events,
                                                   Random random) {
@@ -87,6 +55,7 @@ SimulatedServer::SimulatedServer(const Scenario& scenario, EventQueue& events,
 SimulatedServer::~SimulatedServer() = default;
 
 void SimulatedServer::Start() {
+  if (IsUp()) return;
   const bool is_durable = scenario_.store == StoreKind::kDurable;
   if (is_durable && auditor_.life() > 0) {
     const double luck = random_.Share();
@@ -109,6 +78,34 @@ void SimulatedServer::Start() {
   const bool is_whole = is_durable && !has_lost_state_;
   auditor_.OnLifeBegan(*this, is_whole ? Auditor::Store::kWhole : Auditor::Store::kLost,
                        found.survivors);
+}
+
+void SimulatedServer::Restart(Random& random) {
+  if (!IsUp()) return;
+  if (random.Happens(0.3)) {
+    Stop();
+  } else {
+    Crash();
+  }
+  if (random.Happens(0.3) && scenario_.clock_step_every > 0ms) {
+    clock_.StepWall(random.OneOf(kClockSteps));
+  }
+  events_.After(random.Interval(kDowntime), [this] { Start(); });
+}
+
+void SimulatedServer::Break(Fault fault, Random& random) {
+  if (fault != Fault::kStoreAway) return;
+  disk_.set_failing(true);
+  events_.After(random.Interval(kStoreOutage), [this] { disk_.set_failing(false); });
+}
+
+void SimulatedServer::Heal() {
+  disk_.set_failing(false);
+  Start();
+}
+
+void SimulatedServer::ExpectAdmitted(const std::string& reporter, const common::Target& target) {
+  auditor_.ExpectAdmitted(reporter, target, Peek(reporter, {target}));
 }
 
 void SimulatedServer::Crash() {
@@ -234,22 +231,8 @@ void SimulatedServer::Acknowledge(const std::shared_ptr<Connection>& connection,
   });
 }
 
-AskFacts SimulatedServer::FactsOf(const Connection& connection, const pb::Ask& ask) const {
-  AskFacts facts;
-  facts.reporter = connection.reporter;
-  facts.correlation_id = ask.correlation_id();
-  for (const pb::Target& target : ask.targets()) {
-    facts.targets.push_back({target.provider(), target.model()});
-  }
-  const milliseconds timeout(ask.attempt_timeout_ms());
-  const milliseconds lease = scenario_.settings.defaults.breaker.probe_lease;
-  const bool is_renewed = connection.speech == Speech::kSession;
-  facts.lease_end = events_.now() + (is_renewed ? timeout + lease : std::min(timeout, lease));
-  return facts;
-}
-
 void SimulatedServer::TakeAsk(const std::shared_ptr<Connection>& connection, const pb::Ask& ask) {
-  const AskFacts facts = FactsOf(*connection, ask);
+  const AskFacts facts = FactsOf(*connection, ask, scenario_, events_.now());
   pb::SessionResponse response;
   pb::Verdict& answer = *response.add_verdicts();
   const bool is_peek = ask.mode() == pb::ADMIT_MODE_PEEK;
@@ -314,7 +297,7 @@ void SimulatedServer::ReplayAll() {
   });
 }
 
-void SimulatedServer::Flood(int targets) {
+void SimulatedServer::Flood(int targets, double limited) {
   if (!IsUp()) return;
   const std::string stranger = "stranger";
   for (int i = 0; i < targets; ++i) {
@@ -325,7 +308,7 @@ void SimulatedServer::Flood(int targets) {
     target.set_provider(common::Concat("unknown", ++strangers_));
     target.set_model("m");
     life_->desk.Admit(request, response);
-    if (!random_.Happens(0.02) || !response.verdict().has_grant()) continue;
+    if (!random_.Happens(limited) || !response.verdict().has_grant()) continue;
     pb::ReportRequest limit;
     pb::ReportResponse ack;
     uint64_t ticket = 0;
@@ -341,13 +324,7 @@ void SimulatedServer::Flood(int targets) {
 std::optional<Look> SimulatedServer::LookAt(const common::Target& key) {
   std::optional<Look> look;
   life_->table.Update([&](ratelimitd::TargetTable& table, auto next_moment) {
-    const auto view = table.ViewOne({key.provider, key.model}, next_moment());
-    if (!view) return;
-    look = Look{.state = view->state,
-                .until = view->until.value_or(MonotonicTime()) - life_->clock.offset(),
-                .calls = view->window.calls,
-                .failures = view->window.failures};
-    if (!view->until) look->until = MonotonicTime();
+    look = LookInto(table, key, next_moment(), life_->clock.Monotonic() - events_.now());
   });
   return look;
 }

@@ -11,34 +11,32 @@
 
 #include "ratelimitd/io/admission_desk.h"
 #include "tests/simulation/auditor.h"
-#include "tests/simulation/network.h"
+#include "tests/simulation/ratelimitd_service.h"
 #include "tests/simulation/simulated_store.h"
 
 namespace simulation {
 
-class SimulatedServer final : public Witness {
+class SimulatedServer final : public RatelimitdService, public Witness {
  public:
   SimulatedServer(const Scenario& scenario, EventQueue& events, candor_test::FakeClock& clock,
                   Network& network, Auditor& auditor, Random random);
   ~SimulatedServer() override;
 
-  bool IsUp() const { return life_ != nullptr; }
-  void Start();
-  // What it has not stored is lost.
-  void Crash();
-  // As on SIGTERM: stores everything first.
-  void Stop();
-  Disk& disk() { return disk_; }
+  bool IsUp() const override { return life_ != nullptr; }
+  bool HasReplicas() const override { return false; }
+  void Start() override;
+  void Restart(Random& random) override;
+  void Break(Fault fault, Random& random) override;
+  void StepClock(nanoseconds step) override { clock_.StepWall(step); }
+  void Heal() override;
 
-  // Connects this end. The connection breaks when the server goes.
-  void Accept(const std::shared_ptr<Connection>& connection);
-
-  // A report of this reporter that arrives by itself, outside of its connection.
-  void TakeStray(const std::string& reporter, Speech speech, const pb::AttemptReport& report);
-  // Every report of this life once more.
-  void ReplayAll();
-  // Asks of somebody unknown for many unknown targets; some of them get a rate limit.
-  void Flood(int targets);
+  void Accept(const std::shared_ptr<Connection>& connection) override;
+  void TakeStray(const std::string& reporter, Speech speech,
+                 const pb::AttemptReport& report) override;
+  void ReplayAll() override;
+  void Flood(int targets, double limited) override;
+  void CheckMemory() override { auditor_.CheckMemory(); }
+  void ExpectAdmitted(const std::string& reporter, const common::Target& target) override;
 
   std::optional<Look> LookAt(const common::Target& key) override;
   Verdict Peek(const std::string& reporter, const std::vector<common::Target>& targets) override;
@@ -46,6 +44,11 @@ class SimulatedServer final : public Witness {
 
  private:
   struct Life;  // one process
+
+  // What it has not stored is lost.
+  void Crash();
+  // As on SIGTERM: stores everything first.
+  void Stop();
 
   void TakeFromSession(const std::shared_ptr<Connection>& connection,
                        const pb::SessionRequest& message);
@@ -58,7 +61,6 @@ class SimulatedServer final : public Witness {
   void EndSession(Connection& connection);
   std::vector<std::string> LearnCredentials(
       const google::protobuf::RepeatedPtrField<pb::ProviderCredential>& credentials);
-  AskFacts FactsOf(const Connection& connection, const pb::Ask& ask) const;
   void BreakConnections();
 
   const Scenario& scenario_;

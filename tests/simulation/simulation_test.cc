@@ -22,6 +22,16 @@ TEST(SimulationTest, SameSeedGivesTheSameTrace) {
   }
 }
 
+TEST(SimulationTest, SameSeedGivesTheSameTraceOfAFleet) {
+  for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
+    SCOPED_TRACE(seed);
+    const Scenario scenario = DrawScenario(seed, 3);
+    const Outcome outcome = Simulate(scenario);
+    EXPECT_EQ(Told(outcome), "");
+    EXPECT_EQ(outcome.trace_hash, Simulate(scenario).trace_hash);
+  }
+}
+
 TEST(SimulationTest, OtherSeedGivesAnotherTrace) {
   EXPECT_NE(Simulate(DrawScenario(1)).trace_hash, Simulate(DrawScenario(2)).trace_hash);
 }
@@ -30,7 +40,7 @@ TEST(SimulationTest, OtherSeedGivesAnotherTrace) {
 TEST(SimulationTest, StepsOfTheWallClockByAnHourAndByAYearChangeNothing) {
   for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
     SCOPED_TRACE(seed);
-    Scenario steady = DrawScenario(seed);
+    Scenario steady = DrawScenario(seed, 1);
     steady.restart_every = 0ms;
     steady.clock_step_every = 0ms;
     Scenario stepped = steady;
@@ -44,7 +54,7 @@ TEST(SimulationTest, StepsOfTheWallClockByAnHourAndByAYearChangeNothing) {
 TEST(SimulationTest, RestartsUnderASteppedWallClockKeepDeadlines) {
   for (uint64_t seed = kFirstSeed; seed < kFirstSeed + kSeeds; ++seed) {
     SCOPED_TRACE(seed);
-    Scenario scenario = DrawScenario(seed);
+    Scenario scenario = DrawScenario(seed, 1);
     scenario.store = StoreKind::kDurable;
     scenario.restart_every = 10s;
     scenario.clock_step_every = 5s;

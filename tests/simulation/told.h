@@ -35,7 +35,8 @@ struct Told {
   std::optional<milliseconds> figure;
   ratelimitd::LimitScope scope = ratelimitd::LimitScope::kTarget;
   MonotonicTime happened_at{};
-  // ratelimitd may have forgotten the target meanwhile, for want of room.
+  // ratelimitd may have forgotten the target meanwhile, for want of room, or what the order of
+  // events was.
   bool may_be_forgotten = false;
   // Shared with the attempt; null: it was made without asking.
   std::shared_ptr<const Grant> grant{};

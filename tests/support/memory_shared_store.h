@@ -35,7 +35,7 @@ class SimulatedRedis {
   }
 
   Documents documents;
-  std::vector<uint64_t> hosts;
+  std::map<uint64_t, ratelimitd::StoreTime> hosts;  // when they were last told of
   bool is_away = false;
   ratelimitd::StoreTime step{0};  // of its clock, against everybody else's
 
@@ -85,12 +85,14 @@ class MemorySharedStore final : public ratelimitd::SharedStateStore {
 
   absl::StatusOr<std::vector<uint64_t>> ShareHosts(std::span<const uint64_t> hosts) override {
     if (redis_.is_away) return absl::UnavailableError("away");
-    for (const uint64_t host : hosts) {
-      if (std::find(redis_.hosts.begin(), redis_.hosts.end(), host) == redis_.hosts.end()) {
-        redis_.hosts.push_back(host);
-      }
-    }
-    return redis_.hosts;
+    for (const uint64_t host : hosts) redis_.hosts[host] = redis_.Now();
+    std::vector<uint64_t> alive;
+    std::erase_if(redis_.hosts, [&](const auto& item) {
+      const auto age = redis_.Now() - item.second;
+      return age > std::chrono::minutes(1) || age < ratelimitd::StoreTime(0);
+    });
+    for (const auto& [host, told_at] : redis_.hosts) alive.push_back(host);
+    return alive;
   }
 
  private:
