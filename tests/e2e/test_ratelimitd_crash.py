@@ -76,10 +76,10 @@ def test_acknowledged_30_minute_cooldown_survives_kill_9(programs, tmp_path):
     route = pair.solo()
     route.first.always(status=429, headers={"retry-after": "1800"})
     assert pair.gateway.chat(route.model).status == 429
-    # Refused by ratelimitd: so it has acknowledged.
     assert pair.gateway.chat(route.model).kind() == "no_provider_available"
-    pair.ratelimitd.kill()
+    # Waits for the acknowledgement of its reports.
     pair.gateway.stop()
+    pair.ratelimitd.kill()
 
     restart(programs, pair.ratelimitd, config)
     # A gateway that remembers nothing itself.
