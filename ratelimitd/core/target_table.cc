@@ -56,6 +56,14 @@ bool IsOfOtherCredential(const AttemptReport& report, std::string_view known) {
          !report.credential_fingerprint.empty() && report.credential_fingerprint != known;
 }
 
+// Whether what it says holds for every model of the provider.
+bool IsAboutProvider(const AttemptReport& report) {
+  const bool is_limit = report.kind == OutcomeKind::kRateLimited;
+  return report.kind == OutcomeKind::kUnreachable || report.kind == OutcomeKind::kQuotaExhausted ||
+         report.kind == OutcomeKind::kAuthFailed ||
+         (is_limit && report.limit_scope == LimitScope::kProvider);
+}
+
 }  // namespace
 
 TargetTable::TargetTable(TableSettings settings, uint32_t life)
@@ -462,6 +470,8 @@ AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
   NoteVersion(provider);
   if (on_target == Health::Effect::kChanged) MarkChanged(provider, target);
   if (on_provider == Health::Effect::kChanged) MarkChanged(provider, nullptr);
+  // A fact about a target for which there is no room will be seen by nobody.
+  if (target == nullptr && !IsAboutProvider(report)) return AckStatus::kStale;
   if (on_target == Health::Effect::kChanged || on_provider == Health::Effect::kChanged) {
     return AckStatus::kApplied;
   }

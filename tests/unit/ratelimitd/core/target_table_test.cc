@@ -383,6 +383,27 @@ TEST(TargetTableTest, TargetThatFindsNoRoomStillTakesThePermitOfItsProvider) {
   }
 }
 
+TEST(TargetTableTest, LimitOfTargetThatFindsNoRoomIsNotToldAsApplied) {
+  const TargetName strange{"openai", "e"};
+  Fleet fleet({.max_targets = 1});
+  for (int i = 0; i < 5; ++i) {
+    fleet.Attempt(OutcomeKind::kUnreachable);
+    fleet.Wait(200ms);
+  }
+  fleet.Wait(1h);
+  fleet.table.Relearn("gw", {Fleet::kTarget, RefusalReason::kRateLimited, 60s}, fleet.Now());
+  const Verdict probe = fleet.Ask({strange});
+  ASSERT_EQ(probe.decisions[0].decision, Decision::kAdmitProbe);
+
+  // It proves the provider alive, which is remembered.
+  auto limit = fleet.Draft(probe, OutcomeKind::kRateLimited);
+  limit.retry_after = 60s;
+  EXPECT_EQ(fleet.Report(limit), AckStatus::kStale);
+  limit.limit_scope = LimitScope::kProvider;
+  ++limit.sequence_number;
+  EXPECT_EQ(fleet.Report(limit), AckStatus::kApplied);
+}
+
 TEST(TargetTableTest, TargetThatFindsNoRoomStillTakesFromTheLimits) {
   // The second one's provider finds none either.
   for (const TargetName& strange : {TargetName{"openai", "e"}, TargetName{"azure", "e"}}) {
