@@ -60,14 +60,17 @@ bool ShareConnections(const ProviderConfig& a, const ProviderConfig& b) {
 
 }  // namespace
 
-Worker::Worker(int index, const common::Clock& clock, common::Log& log, Metrics& metrics,
+Worker::Worker(int index, const std::vector<std::unique_ptr<Worker>>& workers,
+               const common::Clock& clock, common::Log& log, Metrics& metrics,
                AdmissionClient& admission, ServerLoad& load)
     : index_(index),
+      workers_(workers),
       log_(log),
       metrics_(metrics),
       admission_client_(admission),
       load_(load),
       loop_(clock),
+      idle_(loop_, metrics),
       resolver_(loop_.context, clock),
       acceptor_(loop_.context),
       sweep_timer_(loop_.context) {}
@@ -96,7 +99,7 @@ void Worker::UseConfig(std::shared_ptr<const Config> config, TlsContexts tls, si
     admission_ = std::make_unique<AdmissionSession>(loop_.context, admission_client_, loop_.clock,
                                                     metrics_, config, index_);
     services_ = std::make_unique<SessionServices>(
-        SessionServices{loop_, *admission_, metrics_, load_, nullptr, false, "",
+        SessionServices{loop_, *admission_, metrics_, load_, nullptr, idle_, false, "",
                         [this] { asio::post(loop_.context, [this] { WriteAccessLog(); }); }});
     services_->config = BuildLoopConfig(std::move(config), tls, worker_count);
     return;
@@ -191,23 +194,30 @@ asio::awaitable<void> Worker::RunSession(tcp::socket socket) {
   error_code ignored;
   const std::string remote = Render(socket.remote_endpoint(ignored));
   const LimitsConfig& limits = services_->config->config->limits;
-  bool is_full = load_.connections.load(std::memory_order_relaxed) >= limits.connections;
-  // One that waits for nothing but a next request makes room; those of other threads are theirs.
-  if (is_full && !services_->idle.empty()) {
-    services_->idle.front()->CloseIfIdle();
-    metrics_.CountIdleClosed();
-    is_full = false;
-  }
   Session session(
       *services_,
       std::make_shared<ClientConnection>(loop_, std::move(socket), limits.write_timeout), remote);
   sessions_.insert(&session);
-  if (is_full) {
+  const bool is_over = load_.connections.load(std::memory_order_relaxed) > limits.connections;
+  if (is_over && !MakeRoom()) {
     co_await session.Refuse();
   } else {
     co_await session.Run();
   }
   sessions_.erase(&session);
+}
+
+// The connection, of all threads, that has waited for a next request for the longest has to go.
+// False: none waits.
+bool Worker::MakeRoom() {
+  for (size_t tries = 0; tries < workers_.size(); ++tries) {
+    const auto oldest = std::min_element(
+        workers_.begin(), workers_.end(),
+        [](const auto& a, const auto& b) { return a->idle_.oldest() < b->idle_.oldest(); });
+    if ((*oldest)->idle_.oldest() == common::MonotonicTime::max()) return false;
+    if ((*oldest)->idle_.AskToCloseOldest()) return true;
+  }
+  return false;
 }
 
 // Looks after what no request wakes: idle upstream connections and the progress of a drain.
@@ -240,7 +250,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(std::shared_ptr<const Conf
   std::unique_ptr<Server> server(new Server);
   server->admission_ = std::make_unique<AdmissionClient>(config->ratelimitd, clock, log);
   for (int i = 0; i < threads; ++i) {
-    auto worker = std::make_unique<Worker>(i, clock, log, metrics, *server->admission_, load);
+    auto worker = std::make_unique<Worker>(i, server->workers_, clock, log, metrics,
+                                           *server->admission_, load);
     if (const error_code error = worker->Listen(*endpoint)) {
       return absl::UnavailableError(
           common::Concat("cannot listen on ", config->listen, ": ", error.message()));

@@ -26,9 +26,10 @@ namespace gateway {
 // One thread. All public functions but the constructor may be called from any thread.
 class Worker {
  public:
-  // References must outlive the worker.
-  Worker(int index, const common::Clock& clock, common::Log& log, Metrics& metrics,
-         AdmissionClient& admission, ServerLoad& load);
+  // References must outlive the worker. `workers` are all of the server; they change no more once
+  // one has started.
+  Worker(int index, const std::vector<std::unique_ptr<Worker>>& workers, const common::Clock& clock,
+         common::Log& log, Metrics& metrics, AdmissionClient& admission, ServerLoad& load);
   ~Worker();
 
   // Before Start: binds; the first worker's port 0 becomes a real one.
@@ -48,6 +49,7 @@ class Worker {
  private:
   boost::asio::awaitable<void> Accept();
   boost::asio::awaitable<void> RunSession(boost::asio::ip::tcp::socket socket);
+  bool MakeRoom();
   boost::asio::awaitable<void> Sweep();
   std::shared_ptr<const LoopConfig> BuildLoopConfig(std::shared_ptr<const Config> config,
                                                     const TlsContexts& tls, size_t worker_count);
@@ -55,11 +57,13 @@ class Worker {
   void EndSessions(common::MonotonicTime deadline);
 
   int index_;
+  const std::vector<std::unique_ptr<Worker>>& workers_;
   common::Log& log_;
   Metrics& metrics_;
   AdmissionClient& admission_client_;
   ServerLoad& load_;
   EventLoop loop_;
+  IdleConnections idle_;
   Resolver resolver_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer sweep_timer_;

@@ -104,16 +104,24 @@ Session::Session(SessionServices& services, std::shared_ptr<ClientConnection> co
       remote_address_(std::move(remote_address)) {
   services_.load.connections.fetch_add(1, std::memory_order_relaxed);
   services_.metrics.client_connections().Increment();
-  SetIdle();
 }
 
 Session::~Session() {
   SetBusy();
+  if (is_refused_) {
+    services_.load.refusals.fetch_sub(1, std::memory_order_relaxed);
+  } else {
+    Uncount();
+  }
+}
+
+void Session::Uncount() {
   services_.load.connections.fetch_sub(1, std::memory_order_relaxed);
   services_.metrics.client_connections().Decrement();
 }
 
 asio::awaitable<void> Session::Run() {
+  SetIdle();
   bool is_open = co_await BeginTls(services_.config->config->limits.header_timeout);
   while (is_open) {
     is_open = co_await ServeOne();
@@ -122,10 +130,14 @@ asio::awaitable<void> Session::Run() {
 }
 
 asio::awaitable<void> Session::Refuse() {
+  Uncount();
+  is_refused_ = true;
+  Failure failure =
+      Overloaded(Shed::kConnection, "This gateway has as many connections as it may.");
+  const int64_t others = services_.load.refusals.fetch_add(1, std::memory_order_relaxed);
+  if (others >= ServerLoad::kMaxRefusals) co_return;
   const bool is_open = co_await BeginTls(kRefusedHandshakeTime);
-  if (!is_open) co_return;
-  co_await AnswerOnce(
-      Overloaded(Shed::kConnection, "This gateway has as many connections as it may."));
+  if (is_open) co_await AnswerOnce(std::move(failure));
 }
 
 // False when the connection has ended; true at once where clients speak plain HTTP.
@@ -158,11 +170,11 @@ void Session::CloseIfIdle() {
 }
 
 void Session::SetIdle() {
-  if (!idle_place_) idle_place_ = services_.idle.insert(services_.idle.end(), this);
+  if (!idle_place_) idle_place_ = services_.idle.Add(*this);
 }
 
 void Session::SetBusy() {
-  if (idle_place_) services_.idle.erase(*std::exchange(idle_place_, std::nullopt));
+  if (idle_place_) services_.idle.Remove(*std::exchange(idle_place_, std::nullopt));
 }
 
 // False when the connection has ended.

@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,18 +20,21 @@
 #include "gateway/io/event_loop.h"
 #include "gateway/io/exchange.h"
 #include "gateway/io/http_parser.h"
+#include "gateway/io/idle_connections.h"
 #include "gateway/io/metrics.h"
 
 namespace gateway {
 
 // Counts over all threads, against LimitsConfig.
 struct ServerLoad {
+  static constexpr int64_t kMaxRefusals = 128;
+
   MemoryBudget memory;
   std::atomic<int64_t> connections = 0;
+  // Connections beyond those that are told so before they are closed, at most kMaxRefusals.
+  std::atomic<int64_t> refusals = 0;
   std::atomic<int64_t> inflight = 0;
 };
-
-class Session;
 
 // What all sessions of one event loop share.
 struct SessionServices {
@@ -42,24 +44,24 @@ struct SessionServices {
   ServerLoad& load;
   // The newest configuration; a request keeps the one it began with.
   std::shared_ptr<const LoopConfig> config;
+  IdleConnections& idle;
   // Connections are closed after the answer under way.
   bool is_draining = false;
   std::string access_log;  // complete lines, written once per turn of the loop
   absl::AnyInvocable<void()> schedule_log_write;
-  // Those that wait for a request, in the order in which they began to.
-  std::list<Session*> idle = {};
 };
 
 class Session {
  public:
-  // `services` must outlive the session.
+  // `services` must outlive the session, which counts as a connection from now on.
   Session(SessionServices& services, std::shared_ptr<ClientConnection> connection,
           std::string remote_address);
   ~Session();
 
   // Runs until the connection is closed.
   boost::asio::awaitable<void> Run();
-  // Says `gateway_overloaded` and closes: there are too many connections.
+  // There are too many connections: says `gateway_overloaded` and closes. Closes without a word,
+  // and without a TLS handshake, when kMaxRefusals others are being told.
   boost::asio::awaitable<void> Refuse();
 
   // Closes the connection if no request is under way.
@@ -97,6 +99,7 @@ class Session {
   std::optional<Failure> CheckRoom();
   std::optional<Failure> HoldBody(int64_t bytes);
   Failure Overloaded(Shed what, std::string message);
+  void Uncount();
   void SetIdle();
   void SetBusy();
   std::optional<Failure> CheckModel(const RequestScan& scan, const Route** route) const;
@@ -127,7 +130,8 @@ class Session {
   int64_t tokens_used_ = 0;
   bool is_stream_ = false;
   bool is_degraded_ = false;
-  std::optional<std::list<Session*>::iterator> idle_place_;  // in services_.idle
+  std::optional<IdleConnections::Place> idle_place_;
+  bool is_refused_ = false;
   common::MonotonicTime started_at_;
   common::MonotonicTime deadline_;  // of the client's own; max(): none
 };

@@ -20,6 +20,8 @@ from support.stack import Pair
 
 RELOADS = "candor_gateway_config_reloads_total"
 END = 'candor_gateway_certificate_end_timestamp_seconds{certificate="clients"}'
+SHED = 'candor_gateway_shed_total{what="connection"}'
+TOLD_AT_A_TIME = 128  # of those for whom there is no connection
 HEADER_TIMEOUT_S = 1
 MODELS = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -313,6 +315,32 @@ def test_connections_above_the_limit_are_told_so(programs, authority, tmp_path):
     with pair.gateway.open_chat_stream(route.model), pair.gateway.open_chat_stream(route.model):
         reply = pair.gateway.get("/v1/models")
     assert (reply.status, reply.kind()) == (503, "gateway_overloaded")
+
+
+def test_silent_connections_above_the_limit_get_no_handshake_and_hinder_nobody(
+    programs, authority, tmp_path
+):
+    secret = MountedSecret(tmp_path / "secret", **issue(authority, "first"))
+    pair = start(programs, authority, secret, limits={"connections": 1})
+    route = pair.solo()
+    route.first.next(chunks=1_000_000, chunk_delay_ms=50)
+    with pair.gateway.open_chat_stream(route.model) as stream:
+        with contextlib.ExitStack() as crowd:
+            for _ in range(2 * TOLD_AT_A_TIME):
+                crowd.enter_context(RawConnection(str(pair.gateway.address)))
+            wait_until(
+                lambda: pair.gateway.metrics()[SHED] == 2 * TOLD_AT_A_TIME, "all are refused"
+            )
+            with pytest.raises((ConnectionError, ssl.SSLEOFError)):
+                pair.gateway.get("/v1/models")
+            assert stream.read_some()
+        wait_until(lambda: is_told(pair.gateway), "who comes later is told again")
+    wait_until(lambda: pair.gateway.get("/v1/models").status == 200, "there is room again")
+
+
+def is_told(gateway):
+    with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
+        return gateway.get("/v1/models").kind() == "gateway_overloaded"
 
 
 def test_connections_that_are_not_even_through_with_their_handshake_make_room(

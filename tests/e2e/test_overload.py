@@ -1,10 +1,11 @@
 """No room: the gateway turns the dearest away first, truthfully, and serves the others."""
 
 import contextlib
+import select
 
 import pytest
 
-from support.http_client import RawConnection
+from support.http_client import DEADLINE_S, RawConnection
 from support.programs import wait_until
 from support.stack import Pair
 
@@ -12,6 +13,8 @@ LARGE = 1_500_000  # bytes of a request; four times as much has to be free for a
 LIMITS = {"memory": "8MiB", "body": "2MiB"}
 HELD = "candor_gateway_held_memory_bytes"
 ENDLESS = {"chunks": 1_000_000, "chunk_delay_ms": 50}
+TOLD_AT_A_TIME = 128  # of those for whom there is no connection
+MODELS = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 @pytest.fixture
@@ -32,6 +35,11 @@ def assert_shed(reply):
 
 def wait_until_nothing_is_held(pair):
     wait_until(lambda: pair.gateway.metrics()[HELD] == 0, "all memory is given back")
+
+
+def wait_for_a_word_on(connections):
+    readable, _, _ = select.select([c.socket for c in connections], [], [], DEADLINE_S)
+    return next(c for c in connections if c.socket in readable)
 
 
 def head_of_a_request(length):
@@ -153,14 +161,36 @@ def test_of_too_many_connections_the_idle_ones_make_room(programs):
             lambda: pair.gateway.metrics()["candor_gateway_client_connections"] == 4, "all are open"
         )
         with RawConnection(pair.gateway.address) as new:
-            new.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+            new.send(MODELS)
             assert new.read_reply().status == 200
             assert oldest.is_closed_by_peer()
             closed = pair.gateway.metrics()["candor_gateway_idle_connections_closed_total"]
             assert closed == 1
             for other in others:
-                other.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+                other.send(MODELS)
                 assert other.read_reply().status == 200
+
+
+def test_idle_connections_make_room_whichever_thread_they_belong_to(programs):
+    config = {"threads": 8, "limits": {"connections": 4}}
+    pair = Pair(programs, routes={"openai": 1}, doubles=False, gateway_config=config)
+    with contextlib.ExitStack() as stack:
+        idle = []
+        for _ in range(24):
+            new = stack.enter_context(RawConnection(pair.gateway.address))
+            new.send(MODELS)
+            assert new.read_reply().status == 200
+            if len(idle) == 4:
+                closed = wait_for_a_word_on(idle)
+                assert closed.is_closed_by_peer()
+                idle.remove(closed)
+            idle.append(new)
+        for kept in idle:
+            kept.send(MODELS)
+            assert kept.read_reply().status == 200
+    metrics = pair.gateway.metrics()
+    assert metrics["candor_gateway_idle_connections_closed_total"] == 20
+    assert metrics['candor_gateway_shed_total{what="connection"}'] == 0
 
 
 def test_connections_that_are_all_at_work_stay(programs):
@@ -171,3 +201,19 @@ def test_connections_that_are_all_at_work_stay(programs):
         with RawConnection(pair.gateway.address) as third:
             assert_shed(third.read_reply())
         assert pair.gateway.metrics()['candor_gateway_shed_total{what="connection"}'] == 1
+
+
+def test_of_a_crowd_beyond_that_most_are_closed_without_a_word(programs):
+    pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": {"connections": 1}})
+    route = pair.solo()
+    route.first.next(**ENDLESS)
+    with pair.gateway.open_chat_stream(route.model) as stream, contextlib.ExitStack() as crowd:
+        told = 0
+        while reply := crowd.enter_context(RawConnection(pair.gateway.address)).read_reply():
+            assert_shed(reply)
+            told += 1
+        assert TOLD_AT_A_TIME <= told < 5 * TOLD_AT_A_TIME
+        assert pair.gateway.metrics()['candor_gateway_shed_total{what="connection"}'] == told + 1
+        assert pair.gateway.metrics()["candor_gateway_client_connections"] == 1
+        assert stream.read_some(), "who was there before goes on"
+    wait_until(lambda: pair.gateway.get("/v1/models").status == 200, "there is room again")
