@@ -85,19 +85,44 @@ asio::awaitable<Attempt::HeadResult> Attempt::Transmit(const UpstreamRequest& re
   parser_.emplace();
   unparsed_.clear();
   early_body_.clear();
+  is_request_sent_ = false;
+  has_any_byte_ = false;
   sent_at_ = loop_.clock.Monotonic();
-  const error_code error = co_await lease_->Write(Pieces(request), ReadDeadline());
-  if (error && (is_cancelled_ || lease_->has_timed_out())) {
-    failure_ = TimedOut();
-    co_return HeadResult::kFailed;
-  }
-  // After another error the provider may still have said why it would not read on.
+  const bool may_read = co_await Send(request);
+  if (!may_read) co_return HeadResult::kFailed;
   sent_at_ = loop_.clock.Monotonic();
   co_return co_await ReadHead();
 }
 
+// A provider may refuse a large request by its head, or when it has read enough. RFC 9112 section
+// 9.5: then it is sent no more, and nobody waits for it to take the rest. After an early success it
+// is.
+asio::awaitable<bool> Attempt::Send(const UpstreamRequest& request) {
+  std::vector<asio::const_buffer> pieces = Pieces(request);
+  const common::MonotonicTime deadline = ReadDeadline();
+  auto mode = UpstreamConnection::WhileWriting::kListen;
+  bool is_refused = false;
+  while (!pieces.empty() && !is_refused) {
+    error_code error = co_await lease_->Write(pieces, mode, deadline);
+    if (error && (is_cancelled_ || lease_->has_timed_out())) {
+      failure_ = TimedOut();
+      co_return false;
+    }
+    // After another error the provider may still have said why it would not read on.
+    if (error || pieces.empty()) break;
+    const std::string_view bytes = lease_->ReadReady(error);
+    if (error == asio::error::would_block) continue;
+    if (bytes.empty()) break;
+    if (!Feed(bytes, early_body_)) co_return false;
+    if (!parser_->is_header_done()) continue;
+    is_refused = parser_->status() / 100 != 2;
+    mode = UpstreamConnection::WhileWriting::kIgnore;
+  }
+  is_request_sent_ = pieces.empty();
+  co_return true;
+}
+
 asio::awaitable<Attempt::HeadResult> Attempt::ReadHead() {
-  bool has_any_byte = false;
   while (!parser_->is_header_done()) {
     error_code error;
     const std::string_view bytes = co_await lease_->Read(error, ReadDeadline());
@@ -106,11 +131,10 @@ asio::awaitable<Attempt::HeadResult> Attempt::ReadHead() {
       co_return HeadResult::kFailed;
     }
     if (bytes.empty()) {
-      if (!has_any_byte) co_return HeadResult::kClosedBeforeAnyByte;
+      if (!has_any_byte_) co_return HeadResult::kClosedBeforeAnyByte;
       failure_ = Broken("within the head of its answer");
       co_return HeadResult::kFailed;
     }
-    has_any_byte = true;
     if (!Feed(bytes, early_body_)) co_return HeadResult::kFailed;
   }
   co_return HeadResult::kRead;
@@ -129,7 +153,8 @@ asio::awaitable<std::optional<Failure>> Attempt::ReadBody(std::string& into) {
     const std::string_view bytes = co_await lease_->Read(error, ReadDeadline());
     if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
     if (lease_->has_timed_out()) co_return TimedOut();
-    if (error) co_return Broken("within its answer");
+    // RFC 9112 section 9.6: who refuses a request without reading it all resets the connection.
+    if (error && parser_->status() / 100 == 2) co_return Broken("within its answer");
     if (bytes.empty()) {
       boost::beast::error_code parse_error;
       parser_->put_eof(parse_error);
@@ -142,6 +167,7 @@ asio::awaitable<std::optional<Failure>> Attempt::ReadBody(std::string& into) {
 }
 
 bool Attempt::Feed(std::string_view bytes, std::string& body) {
+  has_any_byte_ = true;
   std::string joined;
   if (!unparsed_.empty()) {
     joined = std::exchange(unparsed_, std::string());
@@ -191,7 +217,7 @@ bool Attempt::NoteClientWait(std::chrono::nanoseconds waited) {
 
 void Attempt::ReleaseConnection() {
   if (!lease_ || is_cancelled_) return;
-  const bool is_final = parser_ && parser_->status() >= 200;
+  const bool is_final = is_request_sent_ && parser_ && parser_->status() >= 200;
   if (is_final && parser_->is_done() && parser_->keep_alive() && unparsed_.empty()) {
     lease_.Release();
   } else {

@@ -26,7 +26,8 @@ class Attempt {
           ProviderMetrics& metrics, common::MonotonicTime client_deadline);
 
   // Sends `request` and reads until the head of the answer is there. A reused connection that was
-  // closed before any byte is replaced once: the provider cannot have begun with the request.
+  // closed before any byte is replaced once: the provider cannot have begun with the request. A
+  // provider that refuses before it has read the whole request is sent no more of it.
   boost::asio::awaitable<std::optional<Failure>> Begin(const UpstreamRequest& request);
 
   // After Begin. The pieces of the body that came with the head, then those that come; appends to
@@ -66,6 +67,8 @@ class Attempt {
 
   boost::asio::awaitable<std::optional<Failure>> TakeConnection(bool may_reuse);
   boost::asio::awaitable<HeadResult> Transmit(const UpstreamRequest& request);
+  // False on a failure, told in failure_.
+  boost::asio::awaitable<bool> Send(const UpstreamRequest& request);
   boost::asio::awaitable<HeadResult> ReadHead();
   // Feeds what has come; false on a malformed message, told in failure_.
   bool Feed(std::string_view bytes, std::string& body);
@@ -90,6 +93,8 @@ class Attempt {
   common::MonotonicTime sent_at_;
   std::chrono::milliseconds time_to_first_byte_{0};
   std::chrono::nanoseconds client_wait_{0};
+  bool is_request_sent_ = false;  // all of it, on this connection
+  bool has_any_byte_ = false;     // of an answer, on this connection
   bool has_first_output_ = false;
   bool is_cancelled_ = false;
   int interim_responses_ = 0;

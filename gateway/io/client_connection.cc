@@ -39,34 +39,19 @@ ClientConnection::ClientConnection(EventLoop& loop, tcp::socket socket,
 
 asio::awaitable<HandshakeResult> ClientConnection::StartTls(asio::ssl::context& context,
                                                             common::MonotonicTime deadline) {
-  tls_ = std::make_unique<ClientTls>(context.native_handle(), socket_.native_handle());
+  tls_ = std::make_unique<TlsSocket>(context.native_handle(), socket_.native_handle(),
+                                     TlsSocket::Role::kServer);
   has_timed_out_ = false;
   deadline_.Set(deadline);
-  const ClientTls::Step step = co_await Handshake();
+  const TlsSocket::Step step = co_await CompleteHandshake(*tls_, socket_);
   deadline_.Clear();
-  if (step == ClientTls::Step::kDone) co_return HandshakeResult::kDone;
-  if (step == ClientTls::Step::kSpeaksHttp) {
+  if (step == TlsSocket::Step::kDone) co_return HandshakeResult::kDone;
+  if (step == TlsSocket::Step::kSpeaksHttp) {
     tls_ = nullptr;
     co_return HandshakeResult::kSpokeHttp;
   }
   Close();
   co_return has_timed_out_ ? HandshakeResult::kTimedOut : HandshakeResult::kFailed;
-}
-
-asio::awaitable<ClientTls::Step> ClientConnection::Handshake() {
-  while (!is_lost_) {
-    const ClientTls::Step step = tls_->Handshake();
-    bool is_ready = false;
-    if (step == ClientTls::Step::kWaitToRead) {
-      is_ready = co_await WaitUntil(tcp::socket::wait_read);
-    } else if (step == ClientTls::Step::kWaitToWrite) {
-      is_ready = co_await WaitUntil(tcp::socket::wait_write);
-    } else {
-      co_return step;
-    }
-    if (!is_ready) break;
-  }
-  co_return ClientTls::Step::kFailed;
 }
 
 void ClientConnection::Consume(size_t count) {
@@ -145,7 +130,7 @@ asio::awaitable<void> ClientConnection::LingeringClose() {
 asio::awaitable<void> ClientConnection::EndTls() {
   deadline_.Set(loop_.clock.Monotonic() + kLingerTime);
   bool is_ready = true;
-  while (is_ready && !is_lost_ && tls_->Shutdown() == ClientTls::Step::kWaitToWrite) {
+  while (is_ready && !is_lost_ && tls_->Shutdown() == TlsSocket::Step::kWaitToWrite) {
     is_ready = co_await WaitUntil(tcp::socket::wait_write);
   }
   deadline_.Clear();

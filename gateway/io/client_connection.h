@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
-#include "gateway/io/client_tls.h"
 #include "gateway/io/deadline.h"
 #include "gateway/io/event_loop.h"
 #include "gateway/io/metrics.h"
 #include "gateway/io/one_shot.h"
+#include "gateway/io/tls_socket.h"
 
 namespace gateway {
 
@@ -68,7 +68,6 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   void Close();
 
  private:
-  boost::asio::awaitable<ClientTls::Step> Handshake();
   boost::asio::awaitable<void> EndTls();
   boost::asio::awaitable<bool> WaitUntil(boost::asio::ip::tcp::socket::wait_type ready);
   size_t ReadSome(boost::system::error_code& error);
@@ -81,7 +80,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
 
   EventLoop& loop_;
   boost::asio::ip::tcp::socket socket_;
-  std::unique_ptr<ClientTls> tls_;  // null: plain
+  std::unique_ptr<TlsSocket> tls_;  // null: plain
   std::chrono::milliseconds write_timeout_;
   Deadline deadline_;
   std::string input_;

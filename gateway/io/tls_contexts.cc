@@ -30,12 +30,17 @@ TlsContext NewContext(ssl::context::method method) {
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   // Connections wait for bytes with small buffers of ours; idle ones need none of OpenSSL's.
   SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_read_ahead(native, 1);
+  SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION);
   return context;
 }
 
 absl::StatusOr<TlsContext> BuildProviderContext(const ProviderConfig& provider) {
   TlsContext context = NewContext(ssl::context::tls_client);
   SSL_CTX_set_alpn_protos(context->native_handle(), kHttp11, kHttp11Bytes);
+  // Servers that drop a TLS connection without close_notify are common; a body's framing tells
+  // whether it is complete.
+  SSL_CTX_set_options(context->native_handle(), SSL_OP_IGNORE_UNEXPECTED_EOF);
   error_code error;
   context->set_verify_mode(ssl::verify_peer, error);
   if (provider.ca_pem.empty()) {
@@ -68,15 +73,12 @@ void RequireClientCertificates(ssl::context& context, const std::string& ca_pem,
 absl::StatusOr<TlsContext> BuildClientsContext(const common::TlsFiles& files) {
   TlsContext context = NewContext(ssl::context::tls_server);
   SSL_CTX* native = context->native_handle();
-  SSL_CTX_set_options(
-      native, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-  SSL_CTX_set_mode(native, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_options(native, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
   SSL_CTX_set_cipher_list(native, kCiphers);
   SSL_CTX_set_alpn_select_cb(native, SelectHttp11, nullptr);
   // Clients resume with tickets, of which no server has to keep anything.
   SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_session_id_context(native, kSessionContext, sizeof kSessionContext - 1);
-  SSL_CTX_set_read_ahead(native, 1);
   error_code error;
   context->use_certificate_chain(asio::buffer(files.cert_pem), error);
   if (!error) {

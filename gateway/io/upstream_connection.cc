@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <tuple>
 #include <utility>
 
@@ -18,12 +18,9 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-constexpr size_t kTlsRecordBytes = 16 << 10;  // RFC 8446 section 5.1
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+using asio::ip::tcp;
 
-size_t TotalSize(const std::vector<asio::const_buffer>& pieces) {
-  return asio::buffer_size(pieces);
-}
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
 // Drops the first `count` bytes.
 void Consume(std::vector<asio::const_buffer>& pieces, size_t count) {
@@ -31,11 +28,6 @@ void Consume(std::vector<asio::const_buffer>& pieces, size_t count) {
   while (piece != pieces.end() && count >= piece->size()) count -= (piece++)->size();
   pieces.erase(pieces.begin(), piece);
   if (!pieces.empty()) pieces.front() += count;
-}
-
-bool IsEndOfStream(const error_code& error) {
-  // Servers that drop a TLS connection without close_notify are common; framing decides.
-  return error == asio::error::eof || error == asio::ssl::error::stream_truncated;
 }
 
 // Whom the certificate must be for. RFC 6066 section 3: SNI carries names only, no addresses.
@@ -65,11 +57,10 @@ ConnectResult WhyCertificateIsBad(long verify_result) {
   }
 }
 
-ConnectResult WhyHandshakeFailed(SSL* ssl, const error_code& error) {
+ConnectResult WhyHandshakeFailed(SSL* ssl) {
   const long verify_result = SSL_get_verify_result(ssl);
   if (verify_result != X509_V_OK) return WhyCertificateIsBad(verify_result);
-  if (error.category() != asio::error::get_ssl_category()) return ConnectResult::kTlsFailed;
-  switch (ERR_GET_REASON(static_cast<unsigned long>(error.value()))) {
+  switch (ERR_GET_REASON(ERR_peek_error())) {
     case SSL_R_WRONG_VERSION_NUMBER:
       return ConnectResult::kSpeaksNoTls;
     case SSL_R_UNSUPPORTED_PROTOCOL:
@@ -146,68 +137,93 @@ asio::awaitable<ConnectResult> UpstreamConnection::Connect(Resolver& resolver, c
 }
 
 asio::awaitable<ConnectResult> UpstreamConnection::Handshake(const ConnectTo& to) {
-  tls_ = std::make_unique<asio::ssl::stream<asio::ip::tcp::socket&>>(socket_, *to.tls);
-  tls_buffer_.resize(kTlsRecordBytes);
+  tls_ = std::make_unique<TlsSocket>(to.tls->native_handle(), socket_.native_handle(),
+                                     TlsSocket::Role::kClient);
   ExpectServer(tls_->native_handle(), to.tls_server_name);
-  error_code error;
-  std::tie(error) = co_await tls_->async_handshake(asio::ssl::stream_base::client, kAwait);
+  const TlsSocket::Step step = co_await CompleteHandshake(*tls_, socket_);
   if (is_closed_) co_return Because(ConnectResult::kCancelled);
-  if (error) co_return WhyHandshakeFailed(tls_->native_handle(), error);
+  if (step != TlsSocket::Step::kDone) co_return WhyHandshakeFailed(tls_->native_handle());
   deadline_.Clear();
   co_return ConnectResult::kConnected;
 }
 
-asio::awaitable<error_code> UpstreamConnection::Write(std::vector<asio::const_buffer> pieces,
+asio::awaitable<error_code> UpstreamConnection::Write(std::vector<asio::const_buffer>& pieces,
+                                                      WhileWriting mode,
                                                       common::MonotonicTime deadline) {
   error_code error;
-  if (!tls_) {
-    const size_t written = socket_.write_some(pieces, error);
-    if (!error && written == TotalSize(pieces)) co_return error;
-    if (error && error != asio::error::would_block) co_return error;
+  is_writing_ = true;
+  for (bool is_first = true;; is_first = false) {
+    const size_t written = WriteSome(pieces, error);
+    if (error && error != asio::error::would_block) break;
     Consume(pieces, written);
+    error = {};
+    is_writing_ = !pieces.empty();
+    if (!is_writing_) break;
+    // What is woken and can write nothing was woken by the provider.
+    if (written == 0 && !is_first && mode == WhileWriting::kListen) break;
+    deadline_.Set(deadline);
+    co_await WaitToWrite(mode);
+    deadline_.Clear();
   }
-  deadline_.Set(deadline);
-  size_t ignored = 0;
-  if (tls_) {
-    std::tie(error, ignored) = co_await asio::async_write(*tls_, pieces, kAwait);
-  } else {
-    std::tie(error, ignored) = co_await asio::async_write(socket_, pieces, kAwait);
-  }
-  deadline_.Clear();
   co_return error;
 }
 
 asio::awaitable<std::string_view> UpstreamConnection::Read(error_code& error,
                                                            common::MonotonicTime deadline) {
-  deadline_.Set(deadline);
   std::string_view bytes;
-  if (tls_) {
-    bytes = co_await ReadTls(error);
-  } else {
-    bytes = co_await ReadPlain(error);
-  }
-  deadline_.Clear();
-  if (is_closed_) error = asio::error::operation_aborted;
-  if (IsEndOfStream(error)) error = {};
+  do {
+    deadline_.Set(deadline);
+    co_await WaitToRead();
+    deadline_.Clear();
+    bytes = ReadReady(error);
+  } while (error == asio::error::would_block);
   co_return bytes;
 }
 
 // Waiting first and reading afterwards lets all connections of a loop share one buffer, so that a
 // silent stream costs none.
-asio::awaitable<std::string_view> UpstreamConnection::ReadPlain(error_code& error) {
-  for (;;) {
-    std::tie(error) = co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, kAwait);
-    if (error) co_return std::string_view();
-    const size_t count = socket_.read_some(asio::buffer(loop_.scratch), error);
-    if (error == asio::error::would_block) continue;
-    co_return std::string_view(loop_.scratch.data(), count);
+std::string_view UpstreamConnection::ReadReady(error_code& error) {
+  error = {};
+  size_t count = 0;
+  if (is_closed_) {
+    error = asio::error::operation_aborted;
+  } else if (tls_) {
+    count = tls_->ReadSome(loop_.scratch, error);
+  } else {
+    count = socket_.read_some(asio::buffer(loop_.scratch), error);
   }
+  if (error == asio::error::eof) error = {};
+  return std::string_view(loop_.scratch.data(), count);
 }
 
-asio::awaitable<std::string_view> UpstreamConnection::ReadTls(error_code& error) {
-  size_t count = 0;
-  std::tie(error, count) = co_await tls_->async_read_some(asio::buffer(tls_buffer_), kAwait);
-  co_return std::string_view(tls_buffer_.data(), count);
+asio::awaitable<void> UpstreamConnection::WaitToRead() {
+  if (is_closed_ || (tls_ && tls_->HasMore())) co_return;
+  const bool has_to_write = tls_ && tls_->IsReadWaitingToWrite();
+  co_await socket_.async_wait(has_to_write ? tcp::socket::wait_write : tcp::socket::wait_read,
+                              kAwait);
+}
+
+asio::awaitable<void> UpstreamConnection::WaitToWrite(WhileWriting mode) {
+  if (is_closed_) co_return;
+  if (mode == WhileWriting::kIgnore) {
+    co_await socket_.async_wait(tcp::socket::wait_write, kAwait);
+    co_return;
+  }
+  co_await asio::experimental::make_parallel_group(
+      socket_.async_wait(tcp::socket::wait_write, asio::deferred),
+      socket_.async_wait(tcp::socket::wait_read, asio::deferred))
+      .async_wait(asio::experimental::wait_for_one(), kAwait);
+}
+
+size_t UpstreamConnection::WriteSome(const std::vector<asio::const_buffer>& pieces,
+                                     error_code& error) {
+  error = {};
+  if (is_closed_) {
+    error = asio::error::operation_aborted;
+    return 0;
+  }
+  if (tls_) return tls_->WriteSome(pieces, loop_.record, error);
+  return socket_.write_some(pieces, error);
 }
 
 bool UpstreamConnection::IsUsable() {
@@ -221,6 +237,8 @@ void UpstreamConnection::Close() {
   is_closed_ = true;
   deadline_.Clear();
   error_code ignored;
+  // Else the kernel would keep the rest for a provider that does not read it.
+  if (is_writing_) socket_.set_option(tcp::socket::linger(true, 0), ignored);
   socket_.close(ignored);
 }
 

@@ -7,7 +7,6 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "gateway/io/deadline.h"
 #include "gateway/io/event_loop.h"
 #include "gateway/io/resolver.h"
+#include "gateway/io/tls_socket.h"
 
 namespace gateway {
 
@@ -57,18 +57,27 @@ class UpstreamConnection {
   boost::asio::awaitable<ConnectResult> Connect(Resolver& resolver, const ConnectTo& to,
                                                 common::MonotonicTime deadline);
 
-  // Writes everything, or fails.
+  // Whether a provider may interrupt what is written to it.
+  enum class WhileWriting { kListen, kIgnore };
+
+  // Writes, and takes from `pieces` what is written. Ends when all is, or fails, or, for a
+  // listener, when the provider may have said something before it has taken everything: see
+  // ReadReady.
   boost::asio::awaitable<boost::system::error_code> Write(
-      std::vector<boost::asio::const_buffer> pieces, common::MonotonicTime deadline);
+      std::vector<boost::asio::const_buffer>& pieces, WhileWriting mode,
+      common::MonotonicTime deadline);
 
   // Waits for bytes and reads what there is; valid until the caller waits for anything again.
   // Nothing without an error: the provider closed (for TLS: with close_notify or without; a body's
   // own framing tells whether it is complete).
   boost::asio::awaitable<std::string_view> Read(boost::system::error_code& error,
                                                 common::MonotonicTime deadline);
+  // As Read, but does not wait: would_block when there is nothing yet.
+  std::string_view ReadReady(boost::system::error_code& error);
 
   // Whether an idle connection is still open and silent.
   bool IsUsable();
+  // At once, also where the provider has not taken everything that was to be written.
   void Close();
   // Whether the last failure was the deadline's doing.
   bool has_timed_out() const { return has_timed_out_; }
@@ -80,18 +89,20 @@ class UpstreamConnection {
 
  private:
   boost::asio::awaitable<ConnectResult> Handshake(const ConnectTo& to);
-  boost::asio::awaitable<std::string_view> ReadPlain(boost::system::error_code& error);
-  boost::asio::awaitable<std::string_view> ReadTls(boost::system::error_code& error);
+  boost::asio::awaitable<void> WaitToRead();
+  boost::asio::awaitable<void> WaitToWrite(WhileWriting mode);
+  size_t WriteSome(const std::vector<boost::asio::const_buffer>& pieces,
+                   boost::system::error_code& error);
   ConnectResult Because(ConnectResult otherwise) const;
 
   EventLoop& loop_;
   boost::asio::ip::tcp::socket socket_;
-  std::unique_ptr<boost::asio::ssl::stream<boost::asio::ip::tcp::socket&>> tls_;
-  std::vector<char> tls_buffer_;
+  std::unique_ptr<TlsSocket> tls_;  // null: plain
   Deadline deadline_;
   bool has_timed_out_ = false;
   bool is_closed_ = false;
   bool is_reused_ = false;
+  bool is_writing_ = false;  // not everything is written
   common::MonotonicTime idle_since_;
 };
 

@@ -9,17 +9,20 @@ import time
 
 class RawProvider:
     """Listens, reads each request's head and lets `act(connection)` write what it likes; the
-    connection is closed afterwards. What the gateway no longer takes ends `act` with OSError."""
+    connection is closed afterwards. What the gateway no longer takes ends `act` with OSError.
+    `tls`: the ssl.SSLContext of one that speaks HTTPS."""
 
-    def __init__(self, act):
+    def __init__(self, act, tls=None):
         self._act = act
+        self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._is_over = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def base_url(self):
-        return "http://%s:%d/v1" % self._listener.getsockname()
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://%s:%d/v1" % self._listener.getsockname()
 
     def close(self):
         self._is_over.set()
@@ -35,7 +38,11 @@ class RawProvider:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):
-        with connection, contextlib.suppress(OSError):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            stack.enter_context(connection)
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                stack.enter_context(connection)
             head = b""
             while b"\r\n\r\n" not in head:
                 piece = connection.recv(65536)

@@ -1,19 +1,24 @@
-#include "gateway/io/client_tls.h"
+#include "gateway/io/tls_socket.h"
 
 #include <openssl/err.h>
 #include <openssl/sslerr.h>
 
 #include <algorithm>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 namespace gateway {
 namespace {
 
 namespace asio = boost::asio;
+using asio::ip::tcp;
 using boost::system::error_code;
 
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kRecordBytes = 16 << 10;  // RFC 8446 section 5.1
 
 // The next record's bytes: of one piece as they are, of several as a copy in `scratch`.
@@ -37,20 +42,25 @@ std::span<const char> NextRecord(const std::vector<asio::const_buffer>& pieces, 
 
 }  // namespace
 
-ClientTls::ClientTls(SSL_CTX* context, int socket) : ssl_(SSL_new(context)) {
+TlsSocket::TlsSocket(SSL_CTX* context, int socket, Role role) : ssl_(SSL_new(context)) {
+  SSL_set_mode(ssl_.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_set_fd(ssl_.get(), socket);
-  SSL_set_accept_state(ssl_.get());
+  if (role == Role::kServer) {
+    SSL_set_accept_state(ssl_.get());
+  } else {
+    SSL_set_connect_state(ssl_.get());
+  }
 }
 
-ClientTls::Step ClientTls::Handshake() {
+TlsSocket::Step TlsSocket::Handshake() {
   ERR_clear_error();
   const Step step = StepOf(SSL_do_handshake(ssl_.get()));
-  // The client's last flight may have come together with its first request.
+  // The peer's last flight may have come together with its first words.
   has_more_ = step == Step::kDone && SSL_has_pending(ssl_.get()) == 1;
   return step;
 }
 
-size_t ClientTls::ReadSome(std::span<char> into, error_code& error) {
+size_t TlsSocket::ReadSome(std::span<char> into, error_code& error) {
   error = std::exchange(end_, error_code());
   has_more_ = false;
   is_read_waiting_to_write_ = false;
@@ -79,7 +89,7 @@ size_t ClientTls::ReadSome(std::span<char> into, error_code& error) {
   return count;
 }
 
-size_t ClientTls::WriteSome(const std::vector<asio::const_buffer>& pieces, std::span<char> scratch,
+size_t TlsSocket::WriteSome(const std::vector<asio::const_buffer>& pieces, std::span<char> scratch,
                             error_code& error) {
   const size_t total = asio::buffer_size(pieces);
   size_t written = 0;
@@ -91,21 +101,21 @@ size_t ClientTls::WriteSome(const std::vector<asio::const_buffer>& pieces, std::
     const int result = SSL_write_ex(ssl_.get(), record.data(), record.size(), &taken);
     written += taken;
     if (result == 1) continue;
-    // Without renegotiation a write never waits for the client's bytes.
+    // Without renegotiation a write never waits for the peer's bytes.
     if (StepOf(result) != Step::kWaitToWrite) error = asio::error::connection_reset;
     break;
   }
   return written;
 }
 
-ClientTls::Step ClientTls::Shutdown() {
+TlsSocket::Step TlsSocket::Shutdown() {
   if (SSL_is_init_finished(ssl_.get()) != 1) return Step::kDone;
   ERR_clear_error();
   const int result = SSL_shutdown(ssl_.get());
   return result < 0 ? StepOf(result) : Step::kDone;
 }
 
-ClientTls::Step ClientTls::StepOf(int result) const {
+TlsSocket::Step TlsSocket::StepOf(int result) const {
   if (result == 1) return Step::kDone;
   switch (SSL_get_error(ssl_.get(), result)) {
     case SSL_ERROR_WANT_READ:
@@ -119,6 +129,21 @@ ClientTls::Step ClientTls::StepOf(int result) const {
   const bool speaks_http =
       ERR_GET_LIB(why) == ERR_LIB_SSL && ERR_GET_REASON(why) == SSL_R_HTTP_REQUEST;
   return speaks_http ? Step::kSpeaksHttp : Step::kFailed;
+}
+
+asio::awaitable<TlsSocket::Step> CompleteHandshake(TlsSocket& tls, tcp::socket& socket) {
+  error_code error;
+  while (!error && socket.is_open()) {
+    const TlsSocket::Step step = tls.Handshake();
+    if (step == TlsSocket::Step::kWaitToRead) {
+      std::tie(error) = co_await socket.async_wait(tcp::socket::wait_read, kAwait);
+    } else if (step == TlsSocket::Step::kWaitToWrite) {
+      std::tie(error) = co_await socket.async_wait(tcp::socket::wait_write, kAwait);
+    } else {
+      co_return step;
+    }
+  }
+  co_return TlsSocket::Step::kFailed;
 }
 
 }  // namespace gateway
