@@ -92,10 +92,13 @@ def test_secrets_are_created_by_the_readme(directory):
     readme = re.sub(r"\\\n *", "", (DEPLOY / "README.md").read_text())
     manifests = build(directory)
     for secret, path in OPERATORS_SECRETS.items():
-        (command,) = re.findall(rf"create secret generic {secret} .*", readme)
+        created = [
+            set(re.findall(r"--from-(?:literal|file)=([\w.-]+)=", command))
+            for command in re.findall(rf"create secret generic {secret} .*", readme)
+        ]
         for workload in manifests.workloads():
-            for key in re.findall(rf"{path}/([\w.-]+)", config_of(directory, workload)):
-                assert f"--from-literal={key}=" in command
+            keys = set(re.findall(rf"{path}/([\w.-]+)", config_of(directory, workload)))
+            assert any(keys <= keys_of_command for keys_of_command in created), secret
 
 
 @every_kustomization
@@ -117,11 +120,35 @@ def test_nothing_is_in_plain_text_where_there_is_tls(directory):
     manifests = build(directory)
     gateway, ratelimitd = (manifests.selected_by(labelled(n))[0] for n in BINARIES)
     config = yaml.safe_load(config_of(directory, gateway))
-    assert config["tls"] and set(config["ratelimitd"]["tls"]) == {"ca_file", "cert_file", "key_file"}
+    assert config["tls"] and {"ca_file", "cert_file", "key_file"} <= set(config["ratelimitd"]["tls"])
     assert yaml.safe_load(config_of(directory, ratelimitd))["tls"]["client_ca_file"]
     assert set(container_ports(gateway)) == {"https", "admin"}
     # Neither the kubelet nor its certificate is known to ratelimitd.
     assert "grpc" not in pod(ratelimitd)["containers"][0]["readinessProbe"]
+    assert variables(ratelimitd).get("CANDOR_REDIS_URL", "rediss://").startswith("rediss://")
+
+
+@every_kustomization
+def test_gateways_expect_a_name_that_the_certificate_has(directory):
+    """By whichever of its Services ratelimitd is reached."""
+    config = yaml.safe_load(config_of(directory, gateway_of(directory)))["ratelimitd"]
+    if "tls" not in config:
+        return
+    host = ratelimitd_target(directory).removeprefix("dns:///").split(":")[0]
+    expected = config["tls"].get("server_name", host)
+    readme = (DEPLOY / "README.md").read_text()
+    names = re.search(r"subjectAltName=([^\"]+)", readme).group(1).replace("$name", "ratelimitd")
+    assert f"DNS:{expected}" in names.split(",")
+
+
+@every_kustomization
+def test_overlays_configure_nothing_else_than_the_base(directory):
+    """But for what they are there for."""
+    for workload in build(directory).workloads():
+        ours, base = (
+            without_transport(yaml.safe_load(config_of(d, workload))) for d in (directory, "base")
+        )
+        assert ours == base, named(workload)
 
 
 @every_kustomization
@@ -320,6 +347,14 @@ def gateway_of(directory):
 def config_of(directory, workload):
     name = workload["metadata"]["name"]
     return build(directory).one("ConfigMap", name)["data"][f"{name}.yaml"]
+
+
+def without_transport(config):
+    """A configuration without where it listens, whom it trusts and where it keeps its state."""
+    for key in ("listen", "tls", "store"):
+        config.pop(key, None)
+    config.get("ratelimitd", {}).pop("tls", None)
+    return config
 
 
 def ratelimitd_target(directory):
