@@ -81,32 +81,35 @@ class Run:
         self._numbers = itertools.count()
         self._result = Result()
         self._is_over = threading.Event()
-        self._began = time.monotonic()
-        self._world = World(directory, settings.store)
+        self._directory = directory
+        # Of carry_out.
+        self._began = None
+        self._world = None
 
     def carry_out(self):
         """The Result. Ends all programs, also when it raises."""
-        try:
-            self._began = time.monotonic()
-            threads = [threading.Thread(target=self._serve_lane) for _ in range(LANES)]
-            threads.append(threading.Thread(target=self._sample))
-            for thread in threads:
-                thread.start()
-            try:
-                self._disturb()
-            finally:
-                self._is_over.set()
-                for thread in threads:
-                    thread.join()
-            self._result.seconds = time.monotonic() - self._began
+        with World(self._directory, self._settings.store) as self._world:
+            self._serve()
             try:
                 self._heal()
             except AssertionError as error:
                 self._result.violate("after the run", error)
             self._result.disturbances = self._world.counts
-        finally:
-            self._world.stop()
         return self._result
+
+    def _serve(self):
+        self._began = time.monotonic()
+        threads = [threading.Thread(target=self._serve_lane) for _ in range(LANES)]
+        threads.append(threading.Thread(target=self._sample))
+        for thread in threads:
+            thread.start()
+        try:
+            self._disturb()
+        finally:
+            self._is_over.set()
+            for thread in threads:
+                thread.join()
+        self._result.seconds = time.monotonic() - self._began
 
     def _disturb(self):
         settings = self._settings

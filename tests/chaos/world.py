@@ -1,11 +1,11 @@
 """The programs of a run: providers, gateways, ratelimitd on SQLite or two of them on a Redis; and
 everything that can be done to them while they serve."""
 
+import contextlib
 import dataclasses
 import pathlib
 import signal
 import sys
-import threading
 import time
 
 from support.programs import Program, free_port
@@ -86,16 +86,31 @@ class GatewayPlace:
 
 
 class World:
-    """`store`: "sqlite" or "redis". Started once constructed; `stop` asserts that nothing crashed."""
+    """`store`: "sqlite" or "redis". Started once constructed, or not at all: nothing stays when one
+    program does not start. As a context it ends them all and asserts that nothing crashed."""
 
     def __init__(self, directory, store):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.programs = Programs(directory)
         self.redis = None
         self._redis_port = free_port()
+        self.counts = {}
+        with contextlib.ExitStack() as ending:
+            ending.callback(self._stop_redis)
+            self.programs = Programs(directory)
+            ending.callback(self.programs.stop_all)
+            self._start(store)
+            self._ending = ending.pop_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        return self._ending.__exit__(*raised)
+
+    def _start(self, store):
         provider = [sys.executable, pathlib.Path(__file__).with_name("provider.py")]
-        self.provider = self.programs.add(Program("provider", provider, directory))
+        self.provider = self.programs.add(Program("provider", provider, self.directory))
         if store == "redis":
             self._start_redis()
             config = {"kind": "redis", "url": self.redis.url, "timeout": "100ms"}
@@ -107,8 +122,6 @@ class World:
             for i in range(2 if store == "redis" else 1)
         ]
         self.gateways = [GatewayPlace(self, i, self._gateway_config()) for i in range(GATEWAYS)]
-        self.counts = {}
-        self._lock = threading.Lock()
 
     def _start_redis(self):
         self.redis = RedisServer(self.directory, port=self._redis_port)
@@ -173,12 +186,9 @@ class World:
         time.sleep(down_s)
         self._start_redis()
 
-    def stop(self):
-        try:
-            self.programs.stop_all()
-        finally:
-            if self.redis:
-                self.redis.stop()
+    def _stop_redis(self):
+        if self.redis:
+            self.redis.stop()
 
 
 def _pause(program, lasts_s):

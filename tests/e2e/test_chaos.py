@@ -2,6 +2,8 @@
 anything pass would be worse than none."""
 
 import json
+import os
+import pathlib
 
 import pytest
 
@@ -9,7 +11,9 @@ from chaos import faults, plan
 from chaos.judge import Judge, Untrue
 from chaos.report import growth, render
 from chaos.run import Result, Run, Settings
+from chaos.world import World
 from support.http_client import Reply
+from support.programs import ratelimitd_binary
 
 SECONDS = 9
 
@@ -35,6 +39,31 @@ def test_a_seed_is_a_plan():
         assert faults.read_order(json.dumps({"prompt": order.prompt()})) == order
     assert plan.disturbances(3, 60, kinds) == plan.disturbances(3, 60, kinds)
     assert plan.disturbances(3, 60, kinds) != plan.disturbances(4, 60, kinds)
+
+
+def children():
+    """The process ids of the programs that this process has started and that run."""
+    found = set()
+    for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rsplit(") ")[1].split()[:2]
+        except OSError:
+            continue  # has ended meanwhile
+        if int(parent) == os.getpid() and state != "Z":
+            found.add(path.parent.name)
+    return found
+
+
+def test_nothing_stays_of_a_world_that_does_not_start(tmp_path, monkeypatch):
+    (tmp_path / "ratelimitd").mkdir()
+    (tmp_path / "ratelimitd" / "ratelimitd").symlink_to(ratelimitd_binary())
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "gateway").symlink_to("/bin/false")
+    monkeypatch.setenv("CANDOR_BUILD", str(tmp_path))
+    before = children()
+    with pytest.raises(AssertionError, match="gateway0.1 ended at start"):
+        World(tmp_path / "world", "redis")
+    assert children() == before
 
 
 def planned(fault="ok", stream=False):

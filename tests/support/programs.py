@@ -69,7 +69,11 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **(env or {})},
             )
-        self.addresses = self._read_addresses()
+        try:
+            self.addresses = self._read_addresses()
+        except BaseException:
+            self.kill()
+            raise
 
     def _read_addresses(self):
         """The pairs of the line "listening key=value ..."."""

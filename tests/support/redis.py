@@ -40,7 +40,11 @@ class RedisServer:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory
             )
-        wait_until(self._answers, f"{name} answers", START_DEADLINE_S)
+        try:
+            wait_until(self._answers, f"{name} answers", START_DEADLINE_S)
+        except BaseException:
+            self.stop()
+            raise
 
     def _port_options(self):
         if not self._tls:

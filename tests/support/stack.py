@@ -4,6 +4,7 @@ The programs of a set-up are shared by many tests, so each test takes a `Route` 
 before: its providers, and what ratelimitd remembers of them, are its own.
 """
 
+import contextlib
 import pathlib
 
 from support.programs import FakeProvider, Gateway, Ratelimitd
@@ -37,7 +38,16 @@ class Programs:
         return program
 
     def stop_all(self):
-        codes = {p.name: p.stop() for p in reversed(self.started) if not p.is_ended_by_test}
+        """All, also when one of them does not end."""
+        codes = {}
+
+        def stop(program):
+            codes[program.name] = program.stop()
+
+        with contextlib.ExitStack() as stopping:
+            for program in self.started:
+                if not program.is_ended_by_test:
+                    stopping.callback(stop, program)
         assert not any(codes.values()), f"exit codes {codes}"
 
 
