@@ -136,13 +136,21 @@ void Exchange::GiveBack(const AttemptAction& attempt) {
   admission_.Report(std::move(report));
 }
 
+// Of whichever target is chosen: a probe's permit must not end before the probe.
+milliseconds Exchange::LongestAttempt() const {
+  milliseconds longest{0};
+  for (const RouteTarget* target : route_) {
+    longest = std::max(longest, ProviderOf(*target).timeouts.total);
+  }
+  return longest;
+}
+
 asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
   const auto left = std::chrono::ceil<milliseconds>(call_.deadline - loop_.clock.Monotonic());
-  const AskDetails details{
-      .client_name = call_.client_name,
-      .cost_tokens = EstimateTokens(call_.body.size()),
-      .attempt_timeout = std::min(ProviderOf(*route_.front()).timeouts.total, left),
-      .client_deadline = call_.deadline};
+  const AskDetails details{.client_name = call_.client_name,
+                           .cost_tokens = EstimateTokens(call_.body.size()),
+                           .attempt_timeout = std::min(LongestAttempt(), left),
+                           .client_deadline = call_.deadline};
   AdmissionVerdict verdict = co_await admission_.Ask(ask, details);
   if (verdict.client_limits) client_limits_ = verdict.client_limits;
   co_return verdict;

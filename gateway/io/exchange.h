@@ -108,6 +108,7 @@ class Exchange {
   std::string UpstreamRequestId(const Attempt& attempt) const;
   // What the provider of the attempt under way has said, outside of its answer.
   std::string WithoutCredential(std::string_view words) const;
+  std::chrono::milliseconds LongestAttempt() const;
   const ProviderConfig& ProviderOf(const RouteTarget& target) const;
   static std::vector<common::Target> TargetsOf(const std::vector<const RouteTarget*>& route);
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from support.programs import wait_until
 from support.stack import Pair
 
 BREAKER = {"consecutive": 3, "lump": "1ms", "open": "1s", "probe_successes": 1}
@@ -119,6 +120,33 @@ def test_exactly_one_of_many_concurrent_requests_is_the_probe(pair):
     assert route.first.attempts()[-1].started_at >= told
     reasons = {r.error()["candor"]["targets"][0]["reason"] for r in replies if r.status == 503}
     assert reasons == {"probing"}
+
+
+def test_a_probe_stays_alone_though_the_first_target_would_have_taken_less_time(programs):
+    breaker = {**BREAKER, "probe_lease": "100ms"}
+    pair = Pair(programs, gateways=0, routes=1, ratelimitd_config={"defaults": {"breaker": breaker}})
+    route = pair.duo()
+    for provider in pair.config["providers"]:
+        if provider["name"] == route.first.name:
+            provider["timeouts"] = {**provider["timeouts"], "total": "200ms"}
+    one, other = (programs.gateway(pair.config, name) for name in ("one", "other"))
+    route.first.always(status=401)
+    route.second.next(BREAKER["consecutive"], status=500)
+    for _ in range(BREAKER["consecutive"]):
+        assert one.chat(route.model).status == 500
+        time.sleep(0.01)  # longer than `lump`
+    route.second.always(delay_ms=1500)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        is_answered = lambda: one.chat(route.model).status == 200  # noqa: E731
+        answered = pool.submit(wait_until, is_answered, "the probe is answered")
+        route.second.wait_for_attempts(BREAKER["consecutive"] + 1)
+        while not answered.done():
+            other.chat(route.model)
+        answered.result()
+
+    probe, *later = route.second.attempts()[BREAKER["consecutive"] :]
+    assert all(attempt.started_at >= probe.ended_at for attempt in later)
 
 
 def test_a_failed_probe_opens_again_for_both(pair):

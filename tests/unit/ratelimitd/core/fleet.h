@@ -30,6 +30,17 @@ class Fleet {
     return verdict;
   }
   ratelimitd::Verdict Ask(std::string_view reporter = "gw") { return Ask({kTarget}, reporter); }
+  // Of an attempt that may take this long.
+  ratelimitd::Verdict Ask(ratelimitd::LeaseKind lease_kind, std::chrono::milliseconds timeout) {
+    std::vector<ratelimitd::TargetName> targets = {kTarget};
+    ratelimitd::Verdict verdict;
+    table.Admit({.reporter = "gw",
+                 .lease_kind = lease_kind,
+                 .targets = targets,
+                 .attempt_timeout = timeout},
+                Now(), verdict);
+    return verdict;
+  }
   ratelimitd::Verdict Peek() { return Ask({kTarget}, "gw", ratelimitd::AdmitMode::kPeek); }
 
   ratelimitd::AttemptReport Draft(const ratelimitd::Verdict& grant, ratelimitd::OutcomeKind kind,

@@ -135,14 +135,7 @@ TEST(TargetTableTest, SessionRenewsTheLeaseOfItsProbe) {
   Fleet fleet;
   fleet.TripAndHalfOpen();
   fleet.table.BeginSession("gw", "", fleet.now);
-  std::vector<TargetName> targets = {Fleet::kTarget};
-  Verdict verdict;
-  fleet.table.Admit({.reporter = "gw",
-                     .lease_kind = LeaseKind::kSession,
-                     .targets = targets,
-                     .attempt_timeout = 10min},
-                    fleet.Now(), verdict);
-  EXPECT_EQ(verdict.lease, 30s);
+  EXPECT_EQ(fleet.Ask(LeaseKind::kSession, 10min).lease, 30s);
   fleet.Wait(5min);
   EXPECT_EQ(fleet.Peek().decisions[0].reason, RefusalReason::kProbesBusy);
   fleet.table.EndSession("gw", fleet.now);
@@ -150,6 +143,35 @@ TEST(TargetTableTest, SessionRenewsTheLeaseOfItsProbe) {
   EXPECT_EQ(fleet.Peek().decisions[0].reason, RefusalReason::kProbesBusy);
   fleet.Wait(1s);
   EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
+}
+
+TEST(TargetTableTest, ALostReportWedgesNothingWhateverTheAttemptWasAllowedToTake) {
+  struct {
+    const char* name;
+    LeaseKind kind;
+    milliseconds attempt_timeout;
+    milliseconds want_lease;   // told to the gateway
+    milliseconds want_permit;  // until somebody else may probe
+  } const cases[] = {
+      {"unknown", LeaseKind::kSession, 0ms, 30s, 5min + 30s},
+      {"shorter than a lease", LeaseKind::kSession, 1s, 1s, 31s},
+      {"longer", LeaseKind::kSession, 10min, 30s, 10min + 30s},
+      {"absurd", LeaseKind::kSession, 24h, 30s, 1h + 30s},
+      {"unknown, without a session", LeaseKind::kFixed, 0ms, 30s, 30s},
+      {"shorter, without a session", LeaseKind::kFixed, 1s, 1s, 1s},
+      {"absurd, without a session", LeaseKind::kFixed, 24h, 30s, 30s},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    Fleet fleet;
+    fleet.TripAndHalfOpen();
+    fleet.table.BeginSession("gw", "", fleet.now);
+    EXPECT_EQ(fleet.Ask(c.kind, c.attempt_timeout).lease, c.want_lease);
+    fleet.Wait(c.want_permit - 1ms);
+    EXPECT_EQ(fleet.Peek().decisions[0].reason, RefusalReason::kProbesBusy);
+    fleet.Wait(1ms);
+    EXPECT_EQ(fleet.Peek().decisions[0].decision, Decision::kAdmitProbe);
+  }
 }
 
 TEST(TargetTableTest, ReportWithATokenOfAnotherLifeIsHarmless) {
