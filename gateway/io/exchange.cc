@@ -8,6 +8,7 @@
 #include "gateway/core/ascii.h"
 #include "gateway/core/failure_reply.h"
 #include "gateway/core/scrubber.h"
+#include "gateway/dialects/event_stream.h"
 
 namespace gateway {
 namespace {
@@ -300,6 +301,10 @@ asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
       }
     }
     if (step.failure) {
+      // Whoever reads events knows no other status.
+      if (step.failure->upstream_status == kStreamStatus) {
+        step.failure->upstream_status = attempt_->status();
+      }
       if (!has_head_gone_) co_return std::move(*step.failure);
       tokens_used_ = reader->TokensUsed();
       co_await FailStream(std::move(*step.failure), reader->position());

@@ -110,6 +110,16 @@ def test_no_answer_of_a_model(pair, behaviour):
     assert pair.gateway.chat(route.model).status == 200, "the next request meets a clean connection"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_status_that_is_told_is_the_one_that_the_provider_sent(pair, stream):
+    route = pair.solo()
+    route.first.next(**FAILED["204"])
+
+    candor = pair.gateway.chat(route.model, stream=stream).error()["candor"]
+
+    assert (candor["kind"], candor["upstream_status"]) == ("upstream_malformed", 204)
+
+
 def test_no_redirect_is_followed(pair):
     """It would carry the credential to wherever the provider says."""
     route, elsewhere = pair.solo(), pair.solo()
