@@ -208,3 +208,12 @@ def kinds_of(order, provider, call):
     name = order.faults.get(provider, "ok")
     fault = FAULTS[name]
     return OK if fault.act(call) is None else fault.kinds
+
+
+def status_of(order, provider, call):
+    """The status that `provider` answers this request with; None when it does not speak HTTP."""
+    behaviour = FAULTS[order.faults.get(provider, "ok")].act(call) or {}
+    if "raw" not in behaviour:
+        return behaviour.get("status", 200)
+    found = re.match(r"HTTP/1.1 (\d+)", behaviour["raw"])
+    return int(found[1]) if found else None

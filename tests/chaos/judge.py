@@ -2,6 +2,7 @@
 failures allows. Raises Untrue; otherwise says by what it is to be counted."""
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
@@ -31,7 +32,12 @@ HOPE = [
     {"model_not_found"},
 ]
 CALLERS = {"invalid_request", "unprocessable", "too_large", "context_length", "content_filter"}
-WITHOUT_ATTEMPT = {"no_provider_available", "gateway_overloaded"}
+MISTAKES = {"broken": "bad_request", "unknown": "unknown_model"}  # by the request's conduct
+# A provider that was not told to be late is late after a timeout of world.py, of a second or more.
+SHORTEST_TIMEOUT_MS = 900
+# ratelimitd's five seconds while it is open what the probe of a block will meet, and its spread over
+# a second; nothing else lasts longer by world.py or for the providers.
+LONGEST_WAIT_MS = 6500
 
 
 class Untrue(Exception):
@@ -43,6 +49,7 @@ class Row:
     fault: str
     status_text: str
     is_retry: bool
+    falls_back: bool
 
     def statuses(self, upstream_status):
         """The statuses that a client may see when the provider answered `upstream_status`; an error
@@ -66,10 +73,15 @@ class Row:
 
 def read_table():
     rows = re.findall(
-        r"^\| (\w+) \| (\w+) \| (.+?) \| (yes|no) \| [\w ]+ \| \w+ \|$", README.read_text(), re.M
+        r"^\| (\w+) \| (\w+) \| (.+?) \| (yes|no) \| ([\w ]+) \| \w+ \|$",
+        README.read_text(),
+        re.M,
     )
-    return {kind: Row(fault, status, retry == "yes") for kind, fault, status, retry in rows
-            if status[0].isdigit()}  # fmt: skip
+    return {
+        kind: Row(fault, status, retry == "yes", fallback != "no")
+        for kind, fault, status, retry, fallback in rows
+        if status[0].isdigit()
+    }
 
 
 TABLE = read_table()
@@ -78,6 +90,24 @@ TABLE = read_table()
 def demand(is_true, what):
     if not is_true:
         raise Untrue(what)
+
+
+@dataclasses.dataclass
+class Entry:
+    """Of x-candor-attempts."""
+
+    provider: str
+    kind: str  # or "refused(why)"
+    duration_ms: int
+
+    def is_refusal(self):
+        return self.kind.startswith("refused(")
+
+
+def read_trail(reply):
+    text = reply.header("x-candor-attempts") or ""
+    entries = re.findall(r"([\w-]+):([\w()]+):(\d+)ms(?:, |$)", text)
+    return [Entry(provider, kind, int(duration)) for provider, kind, duration in entries]
 
 
 class Judge:
@@ -92,6 +122,9 @@ class Judge:
         """(sort, kind): sort is "answered" (and kind "ok"), "told" or "told in the stream"."""
         planned = self._planned
         demand(not reply.is_cut, "the answer was cut")
+        demand("key-of-" not in reply.text() + json.dumps(reply.header_pairs), "a key is shown")
+        for header in ("x-request-id", "x-candor-provider", "x-candor-latency-ms"):
+            demand(reply.header(header), f"no {header}")
         if reply.status == 200:
             seen = self._client.read(reply)
             if seen.is_whole:
@@ -104,12 +137,9 @@ class Judge:
             return "told in the stream", error["candor"]["kind"]
         error = self._client.failure(reply)
         demand(reply.kind() == error["candor"]["kind"], "header and body name different kinds")
-        if planned.conduct in ("broken", "unknown"):
-            want = {"broken": "bad_request", "unknown": "unknown_model"}[planned.conduct]
-            demand(reply.kind() == want, f"{reply.kind()} for a mistake that is {want}")
-            return "told", want
         self._check_error(error, reply.status)
         self._check_headers(reply, error)
+        self._check_trail(reply, error)
         return "told", reply.kind()
 
     def _texts(self):
@@ -123,12 +153,12 @@ class Judge:
         demand(provider in ROUTES[planned.route], f"{provider} is not of the route")
         demand("ok" in self._kinds(provider), f"success of {provider}, which failed")
         demand(reply.header("x-candor-error") is None, "a success with x-candor-error")
-        trail = reply.header("x-candor-attempts").split(", ")
+        trail = read_trail(reply)
+        demand(trail and (trail[-1].provider, trail[-1].kind) == (provider, "ok"), f"{trail}")
+        self._check_order(trail)
         for entry in trail[:-1]:
-            name, kind = entry.split(":")[:2]
-            if not kind.startswith("refused("):
-                self._check_attempt(name, kind)
-        demand(trail[-1].startswith(f"{provider}:ok:"), f"the trail is {trail}")
+            if not entry.is_refusal():
+                self._check_attempt(entry.provider, entry.kind, entry.duration_ms)
 
     def _kinds(self, provider):
         return faults.kinds_of(self._planned.order, provider, self._call(provider))
@@ -144,26 +174,56 @@ class Judge:
             api = {"completions": "completions", "responses": "responses"}.get(client, "chat")
         return dialects.Call(dialect, api, provider, "m", stream, {})
 
-    def _check_attempt(self, provider, kind):
+    def _check_order(self, trail):
+        """Each target of the route in its turn, so that none was passed over without a word."""
+        names = [name for name, _ in itertools.groupby(entry.provider for entry in trail)]
+        route = ROUTES[self._planned.route]
+        demand(names == route[: len(names)], f"{names} of the route {route}")
+        return len(names) == len(route)
+
+    def _check_trail(self, reply, error):
+        """Of a failure before any output."""
+        trail = read_trail(reply)
+        kind, attempts = error["candor"]["kind"], error["candor"]["attempts"]
+        if self._planned.conduct in MISTAKES:
+            demand(not trail, f"a mistake was tried: {trail}")
+            return
+        is_complete = self._check_order(trail)
+        tried = [entry for entry in trail if not entry.is_refusal()]
+        told = [(attempt["provider"], attempt["kind"]) for attempt in attempts]
+        demand([(e.provider, e.kind) for e in tried] == told, f"{trail} is not {told}")
+        last = tried[-1].provider if tried else "none"
+        demand(reply.header("x-candor-provider") == last, f"the last one was {last}")
+        if TABLE[kind].falls_back or kind == "no_provider_available":
+            demand(is_complete, f"{kind}; another target was neither tried nor refused: {trail}")
+
+    def _check_attempt(self, provider, kind, duration_ms, upstream_status=None):
         demand(provider in self._planned.order.faults, f"{provider} is not of the route")
         ordered = self._kinds(provider)
         if kind in ordered:
+            sent = faults.status_of(self._planned.order, provider, self._call(provider))
+            demand(upstream_status in (None, sent), f"{provider} answered {sent}")
             return
-        demand(kind in faults.LATE, f"{kind} of {provider}, which was told to be {ordered}")
+        is_late = kind in faults.LATE and duration_ms >= SHORTEST_TIMEOUT_MS
+        demand(is_late, f"{kind} of {provider}, which was told to be {ordered}")
         self.is_late = True
 
     def _check_error(self, error, status):
         candor = error["candor"]
         kind = candor["kind"]
-        demand(self._planned.conduct in ("patient", "leaves"), f"{kind} for a broken request")
         demand(kind in TABLE, f"{kind} is not in the table")
         demand(candor["fault"] == TABLE[kind].fault, f"{kind} is no fault of {candor['fault']}")
+        wait = candor["retry_after_ms"]
+        demand(wait is None or 0 < wait <= LONGEST_WAIT_MS, f"a wait of {wait} ms")
         for attempt in candor["attempts"]:
-            self._check_attempt(attempt["provider"], attempt["kind"])
+            self._check_attempt(**attempt)
         kinds = [attempt["kind"] for attempt in candor["attempts"]]
         if not kinds:
-            demand(kind in WITHOUT_ATTEMPT, f"{kind} without an attempt")
+            want = MISTAKES.get(self._planned.conduct, "no_provider_available")
+            demand(kind == want, f"{kind} without an attempt, not {want}")
+            demand(status in TABLE[kind].statuses(None), f"{status} for {kind}")
             return
+        demand(self._planned.conduct == "patient", f"{kind} for a broken request")
         demand(kind in kinds, f"{kind} was no attempt's: {kinds}")
         # After output only the attempt that had begun to answer can be told.
         if kind not in CALLERS and "status" not in error:
@@ -187,4 +247,3 @@ class Judge:
         demand(candor["request_id"] == reply.header("x-request-id"), "two request ids")
         degraded = reply.header("x-candor-degraded")
         demand(degraded in (None, "ratelimitd_unreachable", "store_unreachable"), degraded)
-        demand("key-of-" not in reply.text() + json.dumps(reply.header_pairs), "a key is shown")

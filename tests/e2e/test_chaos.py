@@ -66,14 +66,30 @@ def test_nothing_stays_of_a_world_that_does_not_start(tmp_path, monkeypatch):
     assert children() == before
 
 
-def planned(fault="ok", stream=False):
-    order = faults.Order(5, {"openai-a": fault})
-    return plan.PlannedRequest(
-        5, "chat_completions", stream, "only-openai-a", 0, order, "patient", 0
-    )
+def planned(fault="ok", route="only-openai-a", conduct="patient"):
+    """A request whose first provider shall do `fault`, and the others answer."""
+    first, *others = plan.ROUTES[route]
+    order = faults.Order(5, {first: fault, **dict.fromkeys(others, "ok")})
+    return plan.PlannedRequest(5, "chat_completions", False, route, 0, order, conduct, 0)
 
 
-def answer(text, trail="openai-a:ok:1ms"):
+TRUE_TEXT = "".join(faults.text_of(5))
+OVERLOADED = "says overloaded"
+
+
+def headers(provider, trail, **more):
+    pairs = {
+        "content-type": "application/json",
+        "x-request-id": "r",
+        "x-candor-latency-ms": "1",
+        "x-candor-provider": provider,
+        "x-candor-attempts": trail,
+        **{name.replace("_", "-"): value for name, value in more.items() if value},
+    }
+    return list(pairs.items())
+
+
+def answer(text=TRUE_TEXT, trail="openai-a:ok:1ms", provider="openai-a", **more):
     message = {"role": "assistant", "content": text}
     body = {
         "id": "c",
@@ -82,66 +98,128 @@ def answer(text, trail="openai-a:ok:1ms"):
         "model": "m",
         "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
     }
-    headers = [
-        ("content-type", "application/json"),
-        ("x-candor-provider", "openai-a"),
-        ("x-candor-attempts", trail),
-    ]
-    return Reply(200, headers, json.dumps(body).encode())
+    return Reply(200, headers(provider, trail, **more), json.dumps(body).encode())
 
 
-def failure(status=503, kind="overloaded", fault="provider", retry="true", wait=1000, **candor):
-    attempts = [{"provider": "openai-a", "kind": kind, "upstream_status": 503, "duration_ms": 1}]
+def failure(status=503, kind="overloaded", fault="provider", **more):
+    """`more`: what else is other than in a true answer to OVERLOADED; what is none of the names below
+    belongs into `candor`."""
+    wait = more.get("retry_after_ms", 1000)
+    attempt = {
+        "provider": "openai-a",
+        "kind": more.pop("attempt_kind", kind),
+        "upstream_status": more.pop("attempt_status", 503),
+        "duration_ms": 1,
+    }
+    trail = more.pop("trail", f"openai-a:{attempt['kind']}:1ms")
+    provider = more.pop("provider", "openai-a")
+    retry = more.pop("retry", "true")
+    wait_in_header = more.pop("header_ms", wait)
     told = {
         "kind": kind,
         "fault": fault,
         "upstream_status": 503,
         "retry_after_ms": wait,
         "request_id": "r",
-        "attempts": attempts,
-        **candor,
+        "attempts": [attempt],
+        **more,
     }
     error = {"message": "busy", "type": "t", "param": None, "code": None, "candor": told}
-    headers = [
-        ("content-type", "application/json"),
-        ("x-candor-error", kind),
-        ("x-should-retry", retry),
-        ("x-request-id", "r"),
-    ]
-    if wait:
-        headers += [("retry-after", str(-(-wait // 1000))), ("retry-after-ms", str(wait))]
-    return Reply(status, headers, json.dumps({"error": error}).encode())
+    pairs = headers(
+        provider,
+        trail,
+        x_candor_error=kind,
+        x_should_retry=retry,
+        retry_after=wait_in_header and str(-(-wait_in_header // 1000)),
+        retry_after_ms=wait_in_header and str(wait_in_header),
+    )
+    return Reply(status, pairs, json.dumps({"error": error}).encode())
 
 
-TRUE_TEXT = "".join(faults.text_of(5))
-OVERLOADED = "says overloaded"
+def refusal(trail, status=503, kind="no_provider_available", **more):
+    told = {"attempts": [], "upstream_status": None, **more}
+    return failure(status, kind, provider="none", trail=trail, **told)
 
 
-def test_the_judge_takes_the_truth():
-    assert Judge(planned()).judge(answer(TRUE_TEXT)) == ("answered", "ok")
-    assert Judge(planned(OVERLOADED)).judge(failure()) == ("told", "overloaded")
+def mistake(status=404, kind="unknown_model", trail="", **more):
+    told = {"retry": "false", "retry_after_ms": None, "fault": "caller", **more}
+    return refusal(trail, status, kind, **told)
 
 
-@pytest.mark.parametrize(
-    "fault, reply",
-    {
-        "another's answer": ("ok", answer("".join(faults.text_of(6)))),
-        "half an answer": ("ok", answer(TRUE_TEXT[:-4])),
-        "a success of a failure": (OVERLOADED, answer(TRUE_TEXT)),
-        "a trail without the answer": ("ok", answer(TRUE_TEXT, "openai-a:overloaded:1ms")),
-        "a failure of nobody": ("ok", failure()),
-        "another status": (OVERLOADED, failure(status=400)),
-        "another kind": (OVERLOADED, failure(status=429, kind="rate_limited")),
-        "another's fault": (OVERLOADED, failure(fault="caller")),
-        "no wait": (OVERLOADED, failure(wait=None)),
-        "no retry": (OVERLOADED, failure(retry="false")),
-        "no attempt": (OVERLOADED, failure(attempts=[])),
-        "another request": (OVERLOADED, failure(request_id="q")),
-    }.values(),
-)
-def test_the_judge_takes_nothing_else(fault, reply):
-    with pytest.raises(Untrue):
-        Judge(planned(fault)).judge(reply)
+FELL_BACK = "openai-a:overloaded:1ms, openai-b:ok:1ms"
+
+
+TRUE = {
+    "an answer": (planned(), answer()),
+    "a failure": (planned(OVERLOADED), failure()),
+    "another provider's answer": (
+        planned(OVERLOADED, "two-openai"),
+        answer(trail=FELL_BACK, provider="openai-b"),
+    ),
+    "refused, and another provider's answer": (
+        planned(route="two-openai"),
+        answer(trail="openai-a:refused(backoff):0ms, openai-b:ok:1ms", provider="openai-b"),
+    ),
+    "a failure, and a refusal": (
+        planned(OVERLOADED, "two-openai"),
+        failure(trail="openai-a:overloaded:1ms, openai-b:refused(retry_budget):0ms"),
+    ),
+    "a refusal": (planned(), refusal("openai-a:refused(quota):0ms")),
+    "an unknown model": (planned(conduct="unknown"), mistake()),
+}
+
+
+@pytest.mark.parametrize("request_, reply", TRUE.values(), ids=TRUE)
+def test_the_judge_takes_the_truth(request_, reply):
+    Judge(request_).judge(reply)
+
+
+UNTRUE = {
+    "another's answer": (planned(), answer("".join(faults.text_of(6))), "untrue text"),
+    "half an answer": (planned(), answer(TRUE_TEXT[:-4]), "untrue text"),
+    "a success of a failure": (planned(OVERLOADED), answer(), "success of openai-a, which failed"),
+    "a key": (planned(), answer(x_debug="sk-key-of-openai-a"), "a key is shown"),
+    "a trail without the answer": (planned(), answer(trail="openai-a:overloaded:1ms"), "overloaded"),
+    "a trail without the failure": (
+        planned(OVERLOADED, "two-openai"),
+        answer(trail="openai-b:ok:1ms", provider="openai-b"),
+        "of the route",
+    ),
+    "a failure of nobody": (planned(), failure(), "told to be"),
+    "another status": (planned(OVERLOADED), failure(status=400), "400 for overloaded"),
+    "another kind": (planned(OVERLOADED), failure(429, "rate_limited"), "told to be"),
+    "late at once": (planned(OVERLOADED), failure(504, "upstream_timeout"), "told to be"),
+    "another status of the provider": (planned(OVERLOADED), failure(attempt_status=400), "answered"),
+    "another's fault": (planned(OVERLOADED), failure(fault="caller"), "no fault of caller"),
+    "no wait": (planned(OVERLOADED), failure(header_ms=None), "no retry-after"),
+    "an endless wait": (planned(OVERLOADED), failure(retry_after_ms=45_000), "a wait of 45000"),
+    "two waits": (planned(OVERLOADED), failure(header_ms=2000), "two waits"),
+    "no retry": (planned(OVERLOADED), failure(retry="false"), "x-should-retry"),
+    "no attempt": (planned(OVERLOADED), failure(attempts=[]), "without an attempt"),
+    "another trail": (planned(OVERLOADED), failure(trail=""), "is not"),
+    "another request": (planned(OVERLOADED), failure(request_id="q"), "two request ids"),
+    "no fallback": (planned(OVERLOADED, "two-openai"), failure(), "neither tried nor refused"),
+    "refused by nobody": (planned(), refusal(""), "neither tried nor refused"),
+    "refused without a look at the next": (
+        planned(route="two-openai"),
+        refusal("openai-a:refused(backoff):0ms"),
+        "neither tried nor refused",
+    ),
+    "no room": (planned(), refusal("", kind="gateway_overloaded", fault="gateway"), "without an"),
+    "a mistake as the gateway's": (planned(conduct="unknown"), mistake(500), "500 for unknown"),
+    "a mistake that nobody made": (planned(), mistake(), "without an attempt"),
+    "a mistake that was tried": (
+        planned(conduct="unknown"),
+        mistake(trail="openai-a:refused(backoff):0ms"),
+        "a mistake was tried",
+    ),
+}
+
+
+@pytest.mark.parametrize("request_, reply, why", UNTRUE.values(), ids=UNTRUE)
+def test_the_judge_takes_nothing_else(request_, reply, why):
+    with pytest.raises(Untrue, match=why):
+        Judge(request_).judge(reply)
 
 
 def test_growth_is_seen_and_noise_is_not():
