@@ -3,11 +3,13 @@ clients send theirs in every wrong place, files are broken around keys; afterwar
 anybody else can see holds any of them."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import random
+import resource
 import signal
 import string
 import subprocess
@@ -17,7 +19,14 @@ import pytest
 
 from support import http_client
 from support.clients import CLIENTS
-from support.programs import gateway_binary, grpcurl, ratelimitd_binary, wait_until
+from support.programs import (
+    Program,
+    free_port,
+    gateway_binary,
+    grpcurl,
+    ratelimitd_binary,
+    wait_until,
+)
 from support.redis import RedisServer
 from support.stack import Pair
 from test_failure_matrix import ENDS, SHAPES, upstream_call
@@ -292,6 +301,11 @@ def crash(program):
     """Aborts it; whether the kernel wrote a core dump."""
     limits = pathlib.Path(f"/proc/{program.process.pid}/limits").read_text()
     assert " ".join(limits.split("Max core file size")[1].split()[:2]) == "0 0"
+    return abort(program)
+
+
+def abort(program):
+    """Whether the kernel wrote a core dump."""
     program.is_ended_by_test = True
     program.send(signal.SIGABRT)
     ended = os.waitid(os.P_PID, program.process.pid, os.WEXITED | os.WNOWAIT)
@@ -339,3 +353,40 @@ def test_no_credential_is_seen_by_anybody_else(setup, tmp_path):
 
     leaks = setup.vault.all_leaks()
     assert not leaks, "\n".join(leaks[:30])
+
+
+# Root reads everything; without these rights it is held to what any other user is.
+RIGHTS = "-sys_ptrace,-perfmon,-sys_admin"
+NO_DEBUGGER = ["setpriv", "--bounding-set", RIGHTS] if os.geteuid() == 0 else []
+
+
+def can_be_looked_into(pid):
+    """By another process of the same user. Its variables are guarded as its memory is."""
+    command = [*NO_DEBUGGER, "cat", f"/proc/{pid}/environ"]
+    return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+
+
+@pytest.mark.parametrize("binary", [gateway_binary(), ratelimitd_binary()], ids=lambda b: b.name)
+def test_memory_is_closed_to_others_and_leaves_no_core_dump(binary, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0"}
+    if binary.name == "gateway":
+        config["ratelimitd"] = {"target": f"127.0.0.1:{free_port()}"}
+        config |= {"providers": [], "models": []}
+    else:
+        config["store"] = {"kind": "memory"}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    command = [*NO_DEBUGGER, binary, "--config", "config.yaml"]
+    program = Program(binary.name, command, tmp_path, {"OPENAI_API_KEY": make_key("sk-", 1)})
+    usual = subprocess.Popen([*NO_DEBUGGER, "sleep", "60"])
+    try:
+        wait_until(lambda: can_be_looked_into(usual.pid), "the usual program can be looked into")
+    finally:
+        usual.kill()
+        usual.wait()
+    assert not can_be_looked_into(program.process.pid)
+
+    with contextlib.suppress(PermissionError):  # where somebody may lift the limit, it helps nobody
+        resource.prlimit(program.process.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+    assert not abort(program)
+    assert not list(tmp_path.glob("core*"))
