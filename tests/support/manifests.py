@@ -23,6 +23,7 @@ def kustomizations():
 
 @functools.cache
 def build(directory):
+    """`directory`: relative to deploy/."""
     command = ["kubectl", "kustomize"] if shutil.which("kubectl") else [tool("kustomize"), "build"]
     done = subprocess.run([*command, DEPLOY / directory], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
