@@ -117,11 +117,9 @@ void FillTarget(const common::Target& target, pb::Target& out) {
 
 void FillReport(const AttemptReport& report, milliseconds age, pb::AttemptReport& out) {
   if (!report.token.empty()) out.set_token(report.token);
-  // A token from before a restart of ratelimitd names no target, and a failure must not be lost.
-  const bool is_failure = report.kind == AttemptReport::Kind::kFailure;
-  if (!report.target.provider.empty() && (report.token.empty() || is_failure)) {
-    FillTarget(report.target, *out.mutable_target());
-  }
+  // A token from before a restart of ratelimitd, or of another replica, may tell it no target: then
+  // a failure would be lost, and a probe's permit be in use until its lease ends.
+  if (!report.target.provider.empty()) FillTarget(report.target, *out.mutable_target());
   out.set_kind(KindOf(report));
   out.set_age_ms(age.count());
   out.set_http_status(report.http_status);

@@ -37,6 +37,10 @@ enum class OutcomeKind : uint8_t {
 };
 inline constexpr int kOutcomeKinds = 16;
 
+constexpr bool IsSuccess(OutcomeKind kind) {
+  return kind == OutcomeKind::kSuccess || kind == OutcomeKind::kStreamStarted;
+}
+
 enum class LimitScope : uint8_t { kTarget = 1, kProvider = 2 };
 
 enum class AckStatus : uint8_t { kApplied = 1, kDuplicate = 2, kStale = 3 };

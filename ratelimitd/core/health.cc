@@ -39,10 +39,6 @@ Signal SignalFor(Level level, OutcomeKind kind) {
   return Signal::kNeutral;
 }
 
-bool IsSuccess(OutcomeKind kind) {
-  return kind == OutcomeKind::kSuccess || kind == OutcomeKind::kStreamStarted;
-}
-
 // Every fact must admit; of several refusals the one that lasts longest is told.
 Breaker::View Combine(const Breaker::View& a, const Breaker::View& b) {
   if (a.decision == Decision::kReject && b.decision == Decision::kReject) {

@@ -35,7 +35,7 @@ MonotonicTime LeaseEnd(const BreakerSettings& settings, const Ask& ask, Monotoni
 // Whether a repeated report would count twice. Successes are counts that may be a little off.
 bool IsSharedAtOnce(OutcomeKind kind, const AdmissionToken& token) {
   if (token.lease_id != 0) return kind != OutcomeKind::kStreamStarted;
-  return kind != OutcomeKind::kSuccess && kind != OutcomeKind::kStreamStarted;
+  return !IsSuccess(kind);
 }
 
 // Both levels must admit; of two refusals the longer one is told.
@@ -424,6 +424,9 @@ void TargetTable::FindByToken(const AttemptReport& report, MonotonicTime now, Re
     if (token && IsOurs(*token, report, resolved.found)) {
       resolved.token = *token;
       resolved.evidence.order = token->order;
+    } else if (IsSuccess(report.kind)) {
+      // From before a restart: what has failed since would not count any more.
+      resolved.found = {};
     }
     return;
   }

@@ -18,10 +18,6 @@ constexpr milliseconds kLastSecond = 1100ms;
 // Fewer than the reports that a provider's document remembers.
 constexpr int kSurelyRemembered = 200;
 
-bool IsSuccess(OutcomeKind kind) {
-  return kind == OutcomeKind::kSuccess || kind == OutcomeKind::kStreamStarted;
-}
-
 bool IsNeutral(OutcomeKind kind) {
   return kind == OutcomeKind::kModelNotFound || kind == OutcomeKind::kCallerError ||
          kind == OutcomeKind::kCancelled || kind == OutcomeKind::kNotSent;

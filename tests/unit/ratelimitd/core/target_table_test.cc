@@ -188,6 +188,21 @@ TEST(TargetTableTest, ReportWithATokenOfAnotherLifeIsHarmless) {
   EXPECT_EQ(fleet.State(), HealthState::kBackingOff);
 }
 
+TEST(TargetTableTest, ASuccessFromBeforeARestartDoesNotHideWhatFailedSince) {
+  Fleet old_life;
+  const Verdict grant = old_life.Ask();
+  Fleet fleet({}, 8);
+  for (int i = 0; i < 4; ++i) {
+    fleet.Attempt(OutcomeKind::kUpstreamError);
+    fleet.Wait(200ms);
+  }
+  auto report = fleet.Draft(grant, OutcomeKind::kSuccess);
+  report.target = Fleet::kTarget;
+  EXPECT_EQ(fleet.Report(report), AckStatus::kStale);
+  fleet.Attempt(OutcomeKind::kUpstreamError);
+  EXPECT_EQ(fleet.State(), HealthState::kOpen) << "five failures in a row";
+}
+
 TEST(TargetTableTest, GarbageTokensAreStale) {
   Fleet fleet;
   for (const char* token :
