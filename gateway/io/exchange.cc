@@ -157,15 +157,6 @@ asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
   co_return verdict;
 }
 
-// Of any target: which one will be granted is not known when it is asked for.
-milliseconds Exchange::LongestAttempt() const {
-  milliseconds longest{0};
-  for (const RouteTarget* target : route_) {
-    longest = std::max(longest, milliseconds(ProviderOf(*target).timeouts.total));
-  }
-  return longest;
-}
-
 asio::awaitable<ExchangeAction> Exchange::TryTarget(const AttemptAction& action) {
   target_ = route_[action.route_index];
   token_ = action.token;
