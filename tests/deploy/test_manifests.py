@@ -22,6 +22,7 @@ OPERATORS_SECRETS = {"provider-keys": "/run/secrets/candor", "redis": "/run/secr
 CERTIFICATES = {
     name: f"/run/secrets/{name}" for name in ("gateway-tls", "gateway-client-tls", "ratelimitd-tls")
 }
+KIB, MIB = 1024, 1024 * 1024
 CERTIFICATE_FILES = {"tls.crt", "tls.key", "ca.crt"}
 
 every_kustomization = pytest.mark.parametrize("directory", kustomizations())
@@ -196,6 +197,18 @@ def test_every_container_is_confined(directory):
             assert context["capabilities"] == {"drop": ["ALL"]}
             resources = container["resources"]
             assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory"}
+
+
+@every_kustomization
+def test_a_gateway_may_have_the_memory_that_its_limits_allow_it(directory):
+    """By the figures of the README."""
+    gateway = gateway_of(directory)
+    limits = yaml.safe_load(config_of(directory, gateway))["limits"]
+    inflight, connections = limits.get("inflight", 4096), limits.get("connections", 20000)
+    needed = 20 * MIB + binary_bytes(limits.get("memory", "1GiB"))
+    needed += inflight * 130 * KIB + (connections - inflight) * 20 * KIB
+    allowed = pod(gateway)["containers"][0]["resources"]["limits"]["memory"]
+    assert binary_bytes(allowed) >= 1.1 * needed
 
 
 @every_kustomization
@@ -398,6 +411,12 @@ def callers(manifests, workload, port):
         if port in {p["port"] for p in rule["ports"]}
         for peer in rule["from"]
     ]
+
+
+def binary_bytes(text):
+    """Of "512Mi" or "512MiB"."""
+    number, unit = re.fullmatch(r"(\d+)([KMG])iB?", text).groups()
+    return int(number) * {"K": KIB, "M": MIB, "G": 1024 * MIB}[unit]
 
 
 def seconds(duration):
