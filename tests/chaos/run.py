@@ -2,6 +2,7 @@
 judged. Afterwards everything has to work again, and nothing may have crashed."""
 
 import collections
+import contextlib
 import dataclasses
 import http.client
 import itertools
@@ -88,14 +89,22 @@ class Run:
 
     def carry_out(self):
         """The Result. Ends all programs, also when it raises."""
-        with World(self._directory, self._settings.store) as self._world:
-            self._serve()
-            try:
+        self._world = World(self._directory, self._settings.store)
+        with self._judged("at the end"), self._world:
+            with self._judged("under disturbances"):
+                self._serve()
+            with self._judged("after the run"):
                 self._heal()
-            except AssertionError as error:
-                self._result.violate("after the run", error)
-            self._result.disturbances = self._world.counts
+        self._result.disturbances = self._world.counts
         return self._result
+
+    @contextlib.contextmanager
+    def _judged(self, when):
+        """A program that crashes or does not heal is as bad as an untrue answer."""
+        try:
+            yield
+        except Exception as error:
+            self._result.violate(when, f"{type(error).__name__}: {error}")
 
     def _serve(self):
         self._began = time.monotonic()
@@ -109,7 +118,7 @@ class Run:
             self._is_over.set()
             for thread in threads:
                 thread.join()
-        self._result.seconds = time.monotonic() - self._began
+            self._result.seconds = time.monotonic() - self._began
 
     def _disturb(self):
         settings = self._settings
