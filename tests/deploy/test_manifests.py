@@ -331,14 +331,14 @@ def test_the_programs_take_their_configuration(directory, tmp_path, certificate_
 def test_the_overlay_that_the_readme_shows_builds(tmp_path):
     readme = (DEPLOY / "README.md").read_text()
     text = re.search(r"```\n(apiVersion: kustomize.*?)```", readme, re.S).group(1)
-    resource = re.search(r"\.\./candor/deploy/\S+(?=\])", text).group(0)
-    there = os.path.relpath(DEPLOY, tmp_path) + resource.removeprefix("../candor/deploy")
-    (tmp_path / "kustomization.yaml").write_text(text.replace(resource, there))
+    text = text.replace("../candor/deploy", os.path.relpath(DEPLOY, tmp_path))
+    (tmp_path / "kustomization.yaml").write_text(text)
     (tmp_path / "gateway.yaml").write_text("# mine")
 
     manifests = build(str(tmp_path))
 
     assert manifests.one("ConfigMap", "gateway")["data"] == {"gateway.yaml": "# mine"}
+    assert manifests.of_kind("PrometheusRule")
     ratelimitd = manifests.one("Deployment", "ratelimitd")
     assert variables(ratelimitd)["CANDOR_REDIS_URL"] == "redis://redis.databases:6379/0"
     assert pod(ratelimitd)["containers"][0]["image"].startswith("registry.example.com/candor-")
