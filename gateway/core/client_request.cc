@@ -14,6 +14,7 @@ std::string_view RequiredField(Endpoint endpoint) {
   switch (endpoint) {
     case Endpoint::kChatCompletions:
     case Endpoint::kMessages:
+    case Endpoint::kCountTokens:
       return "messages";
     case Endpoint::kCompletions:
       return "prompt";
@@ -34,8 +35,7 @@ bool CountsByOption(Endpoint endpoint) {
 
 bool IsAllowedAs(Endpoint endpoint, JsonType type) {
   if (type == JsonType::kArray) return true;
-  const bool takes_text = endpoint != Endpoint::kChatCompletions && endpoint != Endpoint::kMessages;
-  return takes_text && type == JsonType::kString;
+  return RequiredField(endpoint) != "messages" && type == JsonType::kString;
 }
 
 Failure BadRequest(std::string_view param, std::string_view code, std::string message) {
@@ -138,7 +138,7 @@ class RequestReceiver final : public JsonReceiver {
 
   Field FieldNamed(std::string_view key) const {
     if (key == "model") return Field::kModel;
-    if (key == "stream") return Field::kStream;
+    if (key == "stream" && AsksModel(endpoint_)) return Field::kStream;
     if (key == required_) return Field::kRequired;
     if (endpoint_ == Endpoint::kResponses && key == "background") return Field::kBackground;
     if (!CountsByOption(endpoint_)) return Field::kOther;

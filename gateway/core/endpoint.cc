@@ -17,6 +17,7 @@ constexpr std::array kEndpoints = {
     EndpointRow{Endpoint::kEmbeddings, "/v1/embeddings", "embeddings"},
     EndpointRow{Endpoint::kResponses, "/v1/responses", "responses"},
     EndpointRow{Endpoint::kMessages, "/v1/messages", "messages"},
+    EndpointRow{Endpoint::kCountTokens, "/v1/messages/count_tokens", "count_tokens"},
 };
 
 constexpr bool IsInOrder() {
@@ -34,6 +35,12 @@ const EndpointRow& RowFor(Endpoint endpoint) { return kEndpoints[static_cast<siz
 std::string_view EndpointPath(Endpoint endpoint) { return RowFor(endpoint).path; }
 
 std::string_view EndpointName(Endpoint endpoint) { return RowFor(endpoint).name; }
+
+bool IsAnthropic(std::optional<Endpoint> endpoint) {
+  return endpoint == Endpoint::kMessages || endpoint == Endpoint::kCountTokens;
+}
+
+bool AsksModel(Endpoint endpoint) { return endpoint != Endpoint::kCountTokens; }
 
 std::optional<Endpoint> ErrorDialectOf(std::string_view path) {
   const std::string_view messages = EndpointPath(Endpoint::kMessages);

@@ -244,7 +244,7 @@ FailureReply RenderFailure(const Failure& failure, std::optional<Endpoint> endpo
   const int status = ClientStatus(failure);
   const RetryAdvice advice = AdviseRetry(failure, status, context);
   FailureReply reply{.status = status, .headers = RenderHeaders(failure, advice), .body = {}};
-  if (endpoint == Endpoint::kMessages) {
+  if (IsAnthropic(endpoint)) {
     reply.body = Dump(RenderAnthropicEnvelope(failure, advice, context));
     return reply;
   }
@@ -259,7 +259,7 @@ std::string RenderStreamFailure(const Failure& failure, Endpoint endpoint,
                                 const ReplyContext& context) {
   const int status = ClientStatus(failure);
   const RetryAdvice advice = AdviseRetry(failure, status, context);
-  if (endpoint == Endpoint::kMessages) {
+  if (IsAnthropic(endpoint)) {
     Json envelope = RenderAnthropicEnvelope(failure, advice, context);
     envelope["error"]["status"] = status;
     return Event("error", envelope);

@@ -31,6 +31,14 @@ Charge ChargeFor(const Failure& failure) {
   return RuleFor(failure.kind).charge;
 }
 
+Charge ChargeWithoutModel(const Failure& failure) {
+  const Charge charge = ChargeFor(failure);
+  const bool is_account = charge == Charge::kQuotaExhausted && failure.upstream_status != 429;
+  const bool holds_for_provider =
+      charge == Charge::kUnreachable || charge == Charge::kAuthFailed || is_account;
+  return holds_for_provider ? charge : Charge::kNotSent;
+}
+
 int ClientStatus(const Failure& failure) {
   const bool wire_says_success = failure.upstream_status < 300;
   return ClientStatus(failure.kind,

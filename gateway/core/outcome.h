@@ -62,6 +62,9 @@ bool IsRetryable(const Failure& failure);
 // What ratelimitd is told: the table's word, except that a request which is larger than the whole
 // rate limit says nothing about how full that limit is.
 Charge ChargeFor(const Failure& failure);
+// The same where no model was asked (AsksModel): what is limited or in trouble there is another
+// service, with limits of its own, but the host, the credential and the account are the same.
+Charge ChargeWithoutModel(const Failure& failure);
 
 // The status for the client.
 int ClientStatus(const Failure& failure);

@@ -97,7 +97,7 @@ std::string RenderReplyHead(const ReplyHead& head, const std::vector<HeaderField
   AppendField("content-type", head.content_type, out);
   AppendFraming(head, out);
   AppendField("x-request-id", head.request_id, out);
-  if (head.endpoint == Endpoint::kMessages) AppendField("request-id", head.request_id, out);
+  if (IsAnthropic(head.endpoint)) AppendField("request-id", head.request_id, out);
   AppendField("x-candor-provider", head.target != nullptr ? head.target->provider : "none", out);
   AppendField("x-candor-model", head.target != nullptr ? head.target->model : "none", out);
   if (head.attempts != nullptr && !head.attempts->empty()) {

@@ -14,9 +14,10 @@ namespace {
 
 constexpr std::string_view kVersion = "2023-06-01";
 
-std::string PathOf(const ProviderEndpoint& provider) {
+std::string PathOf(const ProviderEndpoint& provider, Endpoint endpoint) {
   const bool has_version = std::string_view(provider.base_path).ends_with("/v1");
-  return common::Concat(provider.base_path, has_version ? "/messages" : "/v1/messages");
+  return common::Concat(provider.base_path, has_version ? "" : "/v1", "/messages",
+                        endpoint == Endpoint::kCountTokens ? "/count_tokens" : "");
 }
 
 // The credential and the version, which a client of this API may choose, and its betas.
@@ -37,19 +38,22 @@ std::string HeaderLines(const ProviderEndpoint& provider, const std::vector<Head
 
 }  // namespace
 
-UpstreamRequest AnthropicDialect::BuildRelay(const ProviderEndpoint& provider, Endpoint,
+UpstreamRequest AnthropicDialect::BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
                                              std::string_view model, const RequestScan& scan,
                                              std::string_view client_body) const {
-  const std::string path = PathOf(provider);
+  const std::string path = PathOf(provider, endpoint);
   const std::string lines = HeaderLines(provider, scan.passed_headers);
   return MakeRelay({provider, path, lines, scan.is_stream}, model, scan, client_body);
 }
 
-std::optional<Failure> AnthropicDialect::ClassifyReply(Endpoint, const UpstreamReply& reply) const {
+std::optional<Failure> AnthropicDialect::ClassifyReply(Endpoint endpoint,
+                                                       const UpstreamReply& reply) const {
   if (reply.status < 200 || reply.status > 299) {
     return ClassifyError(reply.status, reply.headers, ReadErrorBody(reply.body), reply.received_at);
   }
-  const AnswerVerdict verdict = JudgeAnthropicAnswer(reply.body);
+  const AnswerVerdict verdict = endpoint == Endpoint::kCountTokens
+                                    ? JudgeAnthropicCount(reply.body)
+                                    : JudgeAnthropicAnswer(reply.body);
   if (verdict == AnswerVerdict::kAnswer) return std::nullopt;
   return ClassifyBadSuccess(reply, verdict);
 }
@@ -58,8 +62,8 @@ std::unique_ptr<StreamReader> AnthropicDialect::NewRelayedStream(Endpoint, Usage
   return std::make_unique<RelayedStream>(std::make_unique<AnthropicJudge>());
 }
 
-int64_t AnthropicDialect::TokensUsed(Endpoint, std::string_view body) const {
-  return ReadAnthropicTokens(body);
+int64_t AnthropicDialect::TokensUsed(Endpoint endpoint, std::string_view body) const {
+  return endpoint == Endpoint::kCountTokens ? 0 : ReadAnthropicTokens(body);
 }
 
 std::variant<TranslatedRequest, Failure> AnthropicDialect::BuildConversation(
@@ -68,7 +72,7 @@ std::variant<TranslatedRequest, Failure> AnthropicDialect::BuildConversation(
   auto built = BuildAnthropicMessages(model, conversation);
   if (auto* failure = std::get_if<Failure>(&built)) return std::move(*failure);
   auto& messages = std::get<AnthropicBody>(built);
-  const std::string path = PathOf(provider);
+  const std::string path = PathOf(provider, Endpoint::kMessages);
   const std::string lines = HeaderLines(provider, {});
   return TranslatedRequest{
       MakeRequest({provider, path, lines, conversation.is_stream}, std::move(messages.body)),

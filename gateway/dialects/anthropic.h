@@ -1,6 +1,7 @@
-// Anthropic's Messages API as a provider. Clients of the same API are relayed byte for byte; only
-// the model's name is replaced, and their `anthropic-version` and `anthropic-beta` go along.
-// Source: platform.claude.com/docs/en/api/messages.
+// Anthropic's Messages API as a provider, and its count of tokens. Clients of the same API are
+// relayed byte for byte; only the model's name is replaced, and their `anthropic-version` and
+// `anthropic-beta` go along.
+// Source: platform.claude.com/docs/en/api/messages, .../messages/count_tokens.
 #pragma once
 
 #include <string>
@@ -14,9 +15,9 @@ class AnthropicDialect final : public Dialect {
  public:
   std::string_view name() const override { return "anthropic"; }
   std::string_view RequestIdHeader() const override { return "request-id"; }
-  bool SpeaksErrorsOf(Endpoint endpoint) const override { return endpoint == Endpoint::kMessages; }
+  bool SpeaksErrorsOf(Endpoint endpoint) const override { return IsAnthropic(endpoint); }
 
-  bool Relays(Endpoint endpoint) const override { return endpoint == Endpoint::kMessages; }
+  bool Relays(Endpoint endpoint) const override { return IsAnthropic(endpoint); }
   UpstreamRequest BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
                              std::string_view model, const RequestScan& scan,
                              std::string_view client_body) const override;

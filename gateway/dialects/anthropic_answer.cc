@@ -57,10 +57,15 @@ class MessageReceiver final : public JsonReceiver {
     const bool has_run = has_telling_stop_reason_ || tokens_.output.value_or(0) > 0;
     return has_output_ || has_run ? AnswerVerdict::kAnswer : AnswerVerdict::kEmpty;
   }
+  AnswerVerdict CountVerdict() const {
+    if (has_error_) return AnswerVerdict::kError;
+    return has_count_ ? AnswerVerdict::kAnswer : AnswerVerdict::kForeign;
+  }
   const AnthropicTokens& tokens() const { return tokens_; }
 
  private:
   void TakeTop(const JsonValue& value) {
+    if (top_ == "input_tokens") has_count_ = value.type == JsonType::kNumber;
     if (top_ == "type" && IsText(value)) {
       is_message_ = *value.text == "message";
       has_error_ |= *value.text == "error";
@@ -85,6 +90,7 @@ class MessageReceiver final : public JsonReceiver {
   bool is_object_ = false;
   bool is_message_ = false;
   bool has_content_ = false;
+  bool has_count_ = false;
   bool has_error_ = false;
   bool has_output_ = false;
   bool has_telling_stop_reason_ = false;
@@ -169,6 +175,14 @@ class EventReceiver final : public JsonReceiver {
   bool has_stop_reason_ = false;
 };
 
+AnswerVerdict Judge(std::string_view body, AnswerVerdict (MessageReceiver::*verdict)() const) {
+  MessageReceiver receiver;
+  using Status = JsonScanResult::Status;
+  const Status status = ScanJson(body, receiver).status;
+  if (status == Status::kInvalid) return AnswerVerdict::kNotJson;
+  return status == Status::kTooDeep ? AnswerVerdict::kForeign : (receiver.*verdict)();
+}
+
 }  // namespace
 
 void AnthropicTokens::Replace(const AnthropicTokens& later) {
@@ -184,11 +198,11 @@ int64_t AnthropicTokens::Total() const {
 }
 
 AnswerVerdict JudgeAnthropicAnswer(std::string_view body) {
-  MessageReceiver receiver;
-  using Status = JsonScanResult::Status;
-  const Status status = ScanJson(body, receiver).status;
-  if (status == Status::kInvalid) return AnswerVerdict::kNotJson;
-  return status == Status::kTooDeep ? AnswerVerdict::kForeign : receiver.Verdict();
+  return Judge(body, &MessageReceiver::Verdict);
+}
+
+AnswerVerdict JudgeAnthropicCount(std::string_view body) {
+  return Judge(body, &MessageReceiver::CountVerdict);
 }
 
 int64_t ReadAnthropicTokens(std::string_view body) {

@@ -14,6 +14,9 @@ namespace gateway {
 // shows that the model ran: a stop reason other than "end_turn", or counted output tokens.
 AnswerVerdict JudgeAnthropicAnswer(std::string_view body);
 
+// Of the answer to count_tokens: kAnswer when it has `input_tokens`.
+AnswerVerdict JudgeAnthropicCount(std::string_view body);
+
 // The counts of a `usage` object; nothing where a count is absent. The later ones of a stream
 // replace the earlier ones, count by count.
 struct AnthropicTokens {

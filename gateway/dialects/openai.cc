@@ -30,7 +30,7 @@ MaxTokensName MaxTokensNameOf(const ProviderEndpoint& provider) {
 
 }  // namespace
 
-bool OpenAiDialect::Relays(Endpoint endpoint) const { return endpoint != Endpoint::kMessages; }
+bool OpenAiDialect::Relays(Endpoint endpoint) const { return !IsAnthropic(endpoint); }
 
 UpstreamRequest OpenAiDialect::BuildRelay(const ProviderEndpoint& provider, Endpoint endpoint,
                                           std::string_view model, const RequestScan& scan,

@@ -13,7 +13,7 @@ namespace gateway {
 class OpenAiDialect : public Dialect {
  public:
   std::string_view name() const override { return "openai"; }
-  bool SpeaksErrorsOf(Endpoint endpoint) const override { return endpoint != Endpoint::kMessages; }
+  bool SpeaksErrorsOf(Endpoint endpoint) const override { return !IsAnthropic(endpoint); }
   std::string_view RequestIdHeader() const override { return "x-request-id"; }
 
   bool Relays(Endpoint endpoint) const override;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/concat.h"
 #include "gateway/dialects/openai_responses_relay.h"
 #include "gateway/dialects/translated_stream.h"
 
@@ -154,6 +155,12 @@ std::variant<std::unique_ptr<ProviderCall>, Failure> PlanCall(const Dialect& dia
     if (auto* failure = std::get_if<Failure>(&built)) return std::move(*failure);
     return std::make_unique<EmbeddingsCall>(dialect, model,
                                             std::get<TranslatedRequest>(std::move(built)));
+  }
+  if (ask.endpoint() == Endpoint::kCountTokens) {
+    // An estimate of ours, or a count that another API makes of a translation, would be no truth.
+    return RefuseAt("model", common::Concat("A provider of the dialect \"", dialect.name(),
+                                            "\" counts no tokens as Anthropic does: choose a "
+                                            "model that Anthropic serves."));
   }
   const auto& parsed = ask.conversation();
   if (const auto* failure = std::get_if<Failure>(&parsed)) return *failure;

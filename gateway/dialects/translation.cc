@@ -22,6 +22,7 @@ const ClientDialect* FindClientDialect(Endpoint endpoint) {
     case Endpoint::kMessages:
       return &messages;
     case Endpoint::kEmbeddings:
+    case Endpoint::kCountTokens:
       return nullptr;
   }
   return nullptr;

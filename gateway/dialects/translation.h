@@ -51,7 +51,7 @@ class ClientDialect {
   virtual std::unique_ptr<StreamRenderer> NewStreamRenderer(const RenderContext& context) const = 0;
 };
 
-// The dialect of an endpoint; nullptr for kEmbeddings, which is no conversation.
+// The dialect of an endpoint; nullptr for what is no conversation.
 const ClientDialect* FindClientDialect(Endpoint endpoint);
 
 // What one event of a provider's stream amounted to.

@@ -148,10 +148,11 @@ milliseconds Exchange::LongestAttempt() const {
 
 asio::awaitable<AdmissionVerdict> Exchange::Ask(const AskAction& ask) {
   const auto left = std::chrono::ceil<milliseconds>(call_.deadline - loop_.clock.Monotonic());
-  const AskDetails details{.client_name = call_.client_name,
-                           .cost_tokens = EstimateTokens(call_.body.size()),
-                           .attempt_timeout = std::min(LongestAttempt(), left),
-                           .client_deadline = call_.deadline};
+  const AskDetails details{
+      .client_name = call_.client_name,
+      .cost_tokens = AsksModel(call_.endpoint) ? EstimateTokens(call_.body.size()) : 0,
+      .attempt_timeout = std::min(LongestAttempt(), left),
+      .client_deadline = call_.deadline};
   AdmissionVerdict verdict = co_await admission_.Ask(ask, details);
   if (verdict.client_limits) client_limits_ = verdict.client_limits;
   co_return verdict;
@@ -394,7 +395,7 @@ void Exchange::OnClientLost() {
 
 void Exchange::ReportFailure(const Failure& failure) {
   AttemptReport report = NewReport(AttemptReport::Kind::kFailure);
-  report.charge = ChargeFor(failure);
+  report.charge = AsksModel(call_.endpoint) ? ChargeFor(failure) : ChargeWithoutModel(failure);
   report.http_status = failure.upstream_status;
   // A provider may say anything here, too.
   report.provider_code = WithoutCredential(failure.provider_code);
@@ -403,7 +404,7 @@ void Exchange::ReportFailure(const Failure& failure) {
   if (report.charge == Charge::kAuthFailed) {
     report.credential_fingerprint = attempt_->provider().credential_fingerprint;
   }
-  if (token_.empty()) {
+  if (token_.empty() && report.charge != Charge::kNotSent) {
     admission_.known_refusals().LearnFailure(target_->target, failure, loop_.clock.Monotonic());
   }
   admission_.Report(std::move(report));
@@ -411,7 +412,9 @@ void Exchange::ReportFailure(const Failure& failure) {
 }
 
 void Exchange::ReportSuccess(AttemptReport::Kind kind) {
-  AttemptReport report = NewReport(kind);
+  // Where no model was asked, the permit is given back and nothing learned.
+  AttemptReport report =
+      NewReport(AsksModel(call_.endpoint) ? kind : AttemptReport::Kind::kFailure);
   report.http_status = attempt_->status();
   report.tokens_used = tokens_used_;
   admission_.Report(std::move(report));

@@ -20,8 +20,8 @@ const prometheus::Histogram::BucketBoundaries kAskSeconds{0.0001, 0.00025, 0.000
                                                           0.005,  0.01,    0.02,   0.05,  0.1};
 
 constexpr Endpoint kEndpoints[] = {Endpoint::kChatCompletions, Endpoint::kCompletions,
-                                   Endpoint::kEmbeddings, Endpoint::kResponses,
-                                   Endpoint::kMessages};
+                                   Endpoint::kEmbeddings,      Endpoint::kResponses,
+                                   Endpoint::kMessages,        Endpoint::kCountTokens};
 
 double Seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();

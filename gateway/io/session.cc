@@ -12,7 +12,6 @@
 #include "gateway/core/failure_reply.h"
 #include "gateway/core/request_deadline.h"
 #include "gateway/core/request_id.h"
-#include "gateway/dialects/translation.h"
 
 namespace gateway {
 namespace {
@@ -27,13 +26,6 @@ constexpr std::string_view kModelsPath = "/v1/models";
 constexpr size_t kMaxUnparsedBytes = 64 << 10;
 // For those who are only told that there are too many.
 constexpr milliseconds kRefusedHandshakeTime{3'000};
-
-// Embeddings are no conversation and need no dialect of the client's.
-std::optional<Endpoint> EndpointOf(std::string_view path) {
-  const std::optional<Endpoint> endpoint = FindEndpoint(path);
-  if (!endpoint || *endpoint == Endpoint::kEmbeddings) return endpoint;
-  return FindClientDialect(*endpoint) == nullptr ? std::nullopt : endpoint;
-}
 
 // What belongs to the Messages API beside the body.
 std::vector<HeaderField> AnthropicHeaders(const Headers& headers) {
@@ -279,7 +271,7 @@ asio::awaitable<std::optional<Failure>> Session::ReadBody() {
 }
 
 asio::awaitable<Session::Served> Session::Answer() {
-  const std::optional<Endpoint> endpoint = EndpointOf(parser_->path());
+  const std::optional<Endpoint> endpoint = FindEndpoint(parser_->path());
   const bool is_models = IsModelsPath(parser_->path());
   if (!endpoint && !is_models) co_return co_await FailOutside(NoRoute(parser_->path()));
   const std::string_view wanted = is_models ? "GET" : "POST";
@@ -404,7 +396,7 @@ asio::awaitable<Session::Served> Session::RunExchange(Endpoint endpoint, Request
   ClientCall call;
   call.endpoint = endpoint;
   call.scan = std::move(scan);
-  if (endpoint == Endpoint::kMessages) {
+  if (IsAnthropic(endpoint)) {
     call.scan.passed_headers = AnthropicHeaders(parser_->headers());
   }
   call.body = parser_->body();

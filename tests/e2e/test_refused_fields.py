@@ -220,7 +220,7 @@ def test_whole_numbers_of_any_size_reach_the_provider_as_they_are(pair):
     assert '"maximum":%s}' % larger in asked
 
 
-@pytest.mark.parametrize("path", ["/v1/messages/count_tokens", "/v1/messages/batches", "/v1/messages/"])
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/v1/messages/"])
 def test_failures_under_messages_are_told_in_anthropics_words(pair, path):
     reply = pair.gateway.post(path, {}, {"x-request-id": "mine"})
 

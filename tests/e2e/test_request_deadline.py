@@ -8,7 +8,7 @@ from support.clients import CLIENTS
 from support.http_client import RawConnection
 from support.stack import Pair, ask
 
-PATIENT = {"connect": "20s", "first_byte": "60s", "idle": "60s", "total": "60s"}
+PATIENT = {"connect": "60s", "first_byte": "60s", "idle": "60s", "total": "60s"}
 PAIR = {"timeouts": PATIENT, "routes": {"openai": 30, "anthropic": 3}}
 SHORT = {"x-candor-timeout-ms": "300"}
 LONG = {"x-candor-timeout-ms": "60000"}

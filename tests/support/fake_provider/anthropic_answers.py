@@ -52,6 +52,10 @@ def body(call, answer):
     }
 
 
+def count_body(call, answer):
+    return {"input_tokens": answer.input_tokens}
+
+
 def events(call, answer):
     message = {
         "id": f"msg_fake{call.number}",

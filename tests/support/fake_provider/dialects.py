@@ -39,7 +39,7 @@ ROUTES = (
         ),
     ),
     ("azure", re.compile(r"^(?:/([^/]+))?/openai(?:/v1)?()/(responses)$")),
-    ("anthropic", re.compile(r"^(?:/([^/]+))?/v1()/(messages)$")),
+    ("anthropic", re.compile(r"^(?:/([^/]+))?/v1()/(messages(?:/count_tokens)?)$")),
     (
         "gemini",
         re.compile(
@@ -57,6 +57,7 @@ ROUTES = (
 
 API_OF_ROUTE = {
     "chat/completions": "chat",
+    "messages/count_tokens": "count_tokens",
     "generateContent": "generate",
     "streamGenerateContent": "generate",
 }
@@ -183,6 +184,7 @@ _BODIES = {
     "models": openai_answers.models_body,
     "responses": responses_answers.body,
     "messages": anthropic_answers.body,
+    "count_tokens": anthropic_answers.count_body,
     "generate": gemini_answers.body,
     "embedContent": gemini_answers.embedding_body,
     "batchEmbedContents": gemini_answers.embeddings_body,

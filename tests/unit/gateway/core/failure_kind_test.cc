@@ -130,5 +130,30 @@ TEST(FailureTest, ARequestLargerThanTheRateLimitIsNotChargedNorRetried) {
   EXPECT_EQ(ChargeFor(failure), Charge::kCallerError);
 }
 
+TEST(FailureKindTest, WhereNoModelWasAskedOnlyTheWholeProviderIsCharged) {
+  const struct {
+    FailureKind kind;
+    int upstream_status;
+    Charge want;
+  } kCases[] = {
+      {FailureKind::kUpstreamUnreachable, 0, Charge::kUnreachable},
+      {FailureKind::kProviderAuth, 401, Charge::kAuthFailed},
+      {FailureKind::kQuotaExhausted, 400, Charge::kQuotaExhausted},
+      {FailureKind::kQuotaExhausted, 429, Charge::kNotSent},
+      {FailureKind::kRateLimited, 429, Charge::kNotSent},
+      {FailureKind::kOverloaded, 529, Charge::kNotSent},
+      {FailureKind::kUpstreamError, 500, Charge::kNotSent},
+      {FailureKind::kUpstreamTimeout, 0, Charge::kNotSent},
+      {FailureKind::kUpstreamMalformed, 200, Charge::kNotSent},
+      {FailureKind::kClientCancelled, 0, Charge::kNotSent},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(RuleFor(c.kind).name);
+    Failure failure = MakeFailure(c.kind, "");
+    failure.upstream_status = c.upstream_status;
+    EXPECT_EQ(ChargeWithoutModel(failure), c.want);
+  }
+}
+
 }  // namespace
 }  // namespace gateway

@@ -98,6 +98,39 @@ TEST(AnthropicTest, TheClientsVersionReplacesOurs) {
   EXPECT_NE(text.find("anthropic-version: 2029-01-01\r\n"), std::string::npos);
 }
 
+TEST(AnthropicTest, TokensAreCountedByARouteOfTheirOwn) {
+  const AnthropicDialect dialect;
+  ASSERT_TRUE(dialect.Relays(Endpoint::kCountTokens));
+  for (const char* base_path : {"", "/v1"}) {
+    const std::string text =
+        TextOf(dialect.BuildRelay({"h", base_path, "", ""}, Endpoint::kCountTokens, "", {}, "{}"));
+    EXPECT_TRUE(text.starts_with("POST /v1/messages/count_tokens HTTP/1.1\r\n")) << text;
+  }
+  EXPECT_EQ(dialect.TokensUsed(Endpoint::kCountTokens, R"({"input_tokens":9})"), 0);
+}
+
+TEST(AnthropicTest, OnlyACountIsACountOfTokens) {
+  const struct {
+    const char* name;
+    const char* body;
+    std::optional<FailureKind> want;
+  } kCases[] = {
+      {"count", R"({"input_tokens":2095})", std::nullopt},
+      {"count and more", R"({"context_management":{"a":1},"input_tokens":0})", std::nullopt},
+      {"no count", R"({"context_management":{"input_tokens":1}})", FailureKind::kUpstreamMalformed},
+      {"null", R"({"input_tokens":null})", FailureKind::kUpstreamMalformed},
+      {"page", "<html>", FailureKind::kUpstreamMalformed},
+      {"error", R"({"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}})",
+       FailureKind::kOverloaded},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.name);
+    const auto failure = AnthropicDialect().ClassifyReply(
+        Endpoint::kCountTokens, {200, Headers(), c.body, common::WallTime()});
+    EXPECT_EQ(failure ? std::optional(failure->kind) : std::nullopt, c.want);
+  }
+}
+
 TEST(AnthropicTest, OnlyAnAnswerOfTheModelIsASuccess) {
   struct Case {
     const char* name;
