@@ -81,6 +81,11 @@ void Reporters::LearnFleetHosts(std::vector<uint64_t> hosts, MonotonicTime now) 
   fleet_hosts_until_ = now + kAliveAfterWord;
 }
 
+void Reporters::OnClockStep(std::chrono::microseconds step) {
+  for (auto& [name, reporter] : reporters_) reporter->last_seen += step;
+  fleet_hosts_until_ += step;
+}
+
 int Reporters::CountLiveHosts(MonotonicTime now, int enough) const {
   const auto most = static_cast<size_t>(std::max(enough, 0));
   std::vector<uint64_t> hosts = LiveHosts(now, most);

@@ -41,6 +41,8 @@ class Reporters {
   std::vector<uint64_t> LiveHosts(MonotonicTime now, size_t most) const;
   // Those that all replicas know; believed for a minute.
   void LearnFleetHosts(std::vector<uint64_t> hosts, MonotonicTime now);
+  // The clock was moved by `step`.
+  void OnClockStep(std::chrono::microseconds step);
   size_t size() const { return reporters_.size(); }
 
  private:

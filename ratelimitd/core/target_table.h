@@ -199,6 +199,8 @@ class TargetTable {
   void Reassert(const KeyRecord& record, MonotonicTime now);
   Order OrderOf(std::string_view provider) const;
   void RaiseOrder(std::string_view provider, Order at_least);
+  // The clock was moved by `step`; documents are the caller's to move.
+  void OnClockStep(std::chrono::microseconds step);
 
   // A session's end in two parts: whether it was the reporter's last one here (its id, else 0), and
   // what that means to its leases.

@@ -216,6 +216,11 @@ void TargetTable::RaiseOrder(std::string_view name, Order at_least) {
   if (provider != nullptr) provider->order = std::max(provider->order, at_least);
 }
 
+void TargetTable::OnClockStep(microseconds step) {
+  next_sweep_ += step;
+  reporters_.OnClockStep(step);
+}
+
 bool TargetTable::ReadField(const FieldName& name, std::string_view bytes, microseconds shift,
                             MonotonicTime now) {
   if (name.document.kind == DocumentKind::kClient) {

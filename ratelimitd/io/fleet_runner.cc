@@ -48,12 +48,14 @@ FleetOutcome FleetRunner::RunOn(std::vector<DocumentKey> keys, std::span<FleetJo
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
 
+  MonotonicTime asked_at = TableTime();
   auto loaded = store_.Load(state_.Reads(keys));
   if (!loaded.ok()) return DecideAlone(jobs);
   for (int attempt = 1;; ++attempt) {
-    const std::vector<DocumentWrite> writes = Decide(keys, *loaded, jobs);
+    const std::vector<DocumentWrite> writes = Decide(keys, *loaded, asked_at, jobs);
     if (writes.empty()) return Finish(jobs);
     if (attempt > kMaxAttempts) return FinishDegraded(jobs);
+    asked_at = TableTime();
     auto committed = store_.Commit(writes);
     if (!committed.ok()) return FinishDegraded(jobs);
     if (committed->is_committed) {
@@ -68,10 +70,10 @@ FleetOutcome FleetRunner::RunOn(std::vector<DocumentKey> keys, std::span<FleetJo
 }
 
 std::vector<DocumentWrite> FleetRunner::Decide(std::span<const DocumentKey> keys,
-                                               const LoadResult& loaded,
+                                               const LoadResult& loaded, MonotonicTime asked_at,
                                                std::span<FleetJob* const> jobs) {
-  MonotonicTime estimate;
-  table_.Update([&](TargetTable&, auto next_moment) { estimate = next_moment().now; });
+  // The store has read its clock between the question and now.
+  const MonotonicTime estimate = std::clamp(ToMonotonic(loaded.now), asked_at, TableTime());
   std::vector<DocumentWrite> writes;
   table_.UpdateAt(ToMonotonic(loaded.now), [&](TargetTable& table, auto next_moment) {
     state_.Import(table, keys, loaded, estimate);
@@ -80,6 +82,12 @@ std::vector<DocumentWrite> FleetRunner::Decide(std::span<const DocumentKey> keys
     writes = state_.Changes(table, next_moment().now);
   });
   return writes;
+}
+
+MonotonicTime FleetRunner::TableTime() {
+  MonotonicTime now;
+  table_.Update([&](TargetTable&, auto next_moment) { now = next_moment().now; });
+  return now;
 }
 
 FleetOutcome FleetRunner::Finish(std::span<FleetJob* const> jobs) {
@@ -123,6 +131,7 @@ void FleetRunner::Flush() {
     writes = state_.FreshCounts(table, next_moment().now);
   });
   if (writes.empty()) return;
+  const MonotonicTime asked_at = TableTime();
   auto committed = store_.Commit(writes);
   if (committed.ok() && committed->is_committed) {
     table_.Update([&](TargetTable& table, auto) { state_.OnCommitted(table); });
@@ -133,7 +142,7 @@ void FleetRunner::Flush() {
   // Reads what has come between; the counts are written the next time.
   if (!committed.ok()) return;
   const std::vector<DocumentKey> keys = KeysOf(writes);
-  if (Decide(keys, committed->current, {}).empty()) return;
+  if (Decide(keys, committed->current, asked_at, {}).empty()) return;
   is_ahead_ = true;
   table_.Update([&](TargetTable& table, auto) { state_.OnOutage(table); });
 }

@@ -62,9 +62,11 @@ class FleetRunner {
   std::vector<DocumentKey> CollectKeys(std::span<FleetJob* const> jobs);
   FleetOutcome RunOn(std::vector<DocumentKey> keys, std::span<FleetJob* const> jobs);
   FleetOutcome DecideAlone(std::span<FleetJob* const> jobs);
-  // Reads, works; the changes to be written, none when the run is over.
+  // Reads, works; the changes to be written, none when the run is over. `asked_at`: by the table's
+  // time, when the store was asked for what it has loaded.
   std::vector<DocumentWrite> Decide(std::span<const DocumentKey> keys, const LoadResult& loaded,
-                                    std::span<FleetJob* const> jobs);
+                                    MonotonicTime asked_at, std::span<FleetJob* const> jobs);
+  MonotonicTime TableTime();
   FleetOutcome Finish(std::span<FleetJob* const> jobs);
   FleetOutcome FinishDegraded(std::span<FleetJob* const> jobs);
   void ReleaseWaiters();

@@ -41,30 +41,45 @@ std::vector<DocumentRead> FleetState::Reads(std::span<const DocumentKey> keys) c
 
 void FleetState::Import(TargetTable& table, std::span<const DocumentKey> keys,
                         const LoadResult& loaded, MonotonicTime estimate) {
-  const Clocks clocks{ToMonotonic(loaded.now), estimate};
-  if (clocks.now + kClockTolerance < last_now_) {
-    // Nothing that was read before fits this clock.
-    for (auto& [key, document] : documents_) document.version.clear();
-  }
-  last_now_ = clocks.now;
+  const MonotonicTime now = ToMonotonic(loaded.now);
+  const auto step = std::chrono::duration_cast<microseconds>(now - estimate);
+  if (std::chrono::abs(step) >= kClockTolerance) OnClockStep(table, step, now);
   // What others did to the table between two runs, time will bring again.
   table.TakeTouched();
   for (size_t i = 0; i < keys.size() && i < loaded.documents.size(); ++i) {
     imported_.insert(keys[i]);
-    Read(table, keys[i], loaded.documents[i], clocks);
+    Read(table, keys[i], loaded.documents[i], now);
+  }
+}
+
+// Every moment of the table is moved at once, also of what this run does not concern: no later step
+// could tell by how much.
+void FleetState::OnClockStep(TargetTable& table, microseconds step, MonotonicTime now) {
+  table.OnClockStep(step);
+  for (auto& [key, document] : documents_) {
+    if (ahead_.contains(key)) KeepFacts(table, key, document, now - step);
+    document.facts.at = now;
+    document.shift += step;
+    for (const FieldName& name : table.FieldsOf(key)) RollBack(table, name, now);
+    document.must_rewrite = true;
+    ahead_.insert(key);
+    MergeFacts(table, document, now);
+    // In terms of the new clock they are in the table now, and kept anew when the document is read.
+    document.facts = {};
+    ++counts_.clock_steps;
   }
 }
 
 void FleetState::Read(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
-                      const Clocks& clocks) {
+                      MonotonicTime now) {
   Document& document = documents_[key];
-  if (ahead_.contains(key)) KeepFacts(table, key, document, clocks);
+  if (ahead_.contains(key)) KeepFacts(table, key, document, now);
   switch (loaded.state) {
     case LoadedDocument::State::kUnchanged:
-      if (document.is_rolled_back) MergeFacts(table, document, clocks.now);
+      if (document.is_rolled_back) MergeFacts(table, document, now);
       return;
     case LoadedDocument::State::kMissing:
-      return OnMissing(table, key, document, clocks);
+      return OnMissing(table, key, document, now);
     case LoadedDocument::State::kChanged:
       break;
   }
@@ -73,27 +88,27 @@ void FleetState::Read(TargetTable& table, const DocumentKey& key, const LoadedDo
   document.shift = microseconds(0);
   document.writers.clear();
   for (const auto& [name, bytes] : loaded.fields) {
-    if (name == kMetaField) ReadMeta(document, bytes, clocks.now);
+    if (name == kMetaField) ReadMeta(document, bytes, now);
   }
   if (LacksOwnWrite(document)) {
-    KeepFacts(table, key, document, clocks);
+    KeepFacts(table, key, document, now);
     ahead_.insert(key);
   }
-  ReadFields(table, key, loaded, document, clocks.now);
+  ReadFields(table, key, loaded, document, now);
   if (!ahead_.contains(key)) return;
   ++counts_.reasserted;
-  MergeFacts(table, document, clocks.now);
+  MergeFacts(table, document, now);
 }
 
 void FleetState::OnMissing(TargetTable& table, const DocumentKey& key, Document& document,
-                           const Clocks& clocks) {
+                           MonotonicTime now) {
   const bool was_there = !document.version.empty();
   document.version.clear();
   document.fields.clear();
   document.writers.clear();
   document.shift = microseconds(0);
   if (was_there) {
-    KeepFacts(table, key, document, clocks);
+    KeepFacts(table, key, document, now);
     const auto& records = document.facts.records;
     const bool says_something = std::any_of(records.begin(), records.end(),
                                             [](const KeyRecord& r) { return !r.health.IsEmpty(); });
@@ -104,7 +119,7 @@ void FleetState::OnMissing(TargetTable& table, const DocumentKey& key, Document&
       document.must_rewrite = true;
     }
   }
-  if (document.is_rolled_back) MergeFacts(table, document, clocks.now);
+  if (document.is_rolled_back) MergeFacts(table, document, now);
 }
 
 void FleetState::ReadFields(TargetTable& table, const DocumentKey& key,
@@ -154,14 +169,9 @@ bool FleetState::LacksOwnWrite(const Document& document) const {
 }
 
 void FleetState::KeepFacts(TargetTable& table, const DocumentKey& key, Document& document,
-                           const Clocks& clocks) {
+                           MonotonicTime now) {
   if (key.kind != DocumentKind::kProvider || !document.facts.records.empty()) return;
-  // Durations, and therefore the same by either clock.
-  document.facts = {table.FactsOf(key.name, clocks.estimate), clocks.now, table.OrderOf(key.name)};
-  const auto step = clocks.now - clocks.estimate;
-  if (step < kClockTolerance && -step < kClockTolerance) return;
-  for (const FieldName& name : table.FieldsOf(key)) RollBack(table, name, clocks.now);
-  document.is_rolled_back = true;
+  document.facts = {table.FactsOf(key.name, now), now, table.OrderOf(key.name)};
 }
 
 void FleetState::MergeFacts(TargetTable& table, Document& document, MonotonicTime now) {

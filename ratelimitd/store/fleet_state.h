@@ -15,9 +15,12 @@
 //    failover lost it), and after an outage, the replica's facts are merged into it: of two
 //    deadlines the later one, of two breakers the one that is open.
 //  - A document that is missing is written anew from what this replica knows.
-//  - Clock set back: what a document says keeps its remaining time, and is written again.
+//  - The store's clock moved against this process's, or told for the first time: everything that is
+//    known keeps its remaining time, and is written again. A document from the future of the clock
+//    counts from now, too.
 // While the store is away each replica lends probes by its own knowledge: there may then be as many
-// in flight as there are replicas.
+// in flight as there are replicas, and one more when a probe is reported to another replica than
+// the one that lent it, since both may have given it the same number.
 //
 // Not thread-safe.
 #pragma once
@@ -51,8 +54,8 @@ class FleetState {
   explicit FleetState(uint64_t replica_id) : replica_id_(replica_id) {}
 
   std::vector<DocumentRead> Reads(std::span<const DocumentKey> keys) const;
-  // `keys` are those of the reads, or of the writes that met a conflict. `estimate` is the time at
-  // which the table was believed to be.
+  // `keys` are those of the reads, or of the writes that met a conflict. `estimate` is what the
+  // table takes the time of the reading for: differs from it when the store's clock was moved.
   void Import(TargetTable& table, std::span<const DocumentKey> keys, const LoadResult& loaded,
               MonotonicTime estimate);
   // What must be written before anybody is answered. Ends a run of work on the table: when nothing
@@ -107,21 +110,16 @@ class FleetState {
     uint64_t number = 0;
   };
 
-  // The two times at which something is read: the store's, and what this replica took it for.
-  struct Clocks {
-    MonotonicTime now;
-    MonotonicTime estimate;
-  };
+  void OnClockStep(TargetTable& table, std::chrono::microseconds step, MonotonicTime now);
   void Read(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
-            const Clocks& clocks);
-  void OnMissing(TargetTable& table, const DocumentKey& key, Document& document,
-                 const Clocks& clocks);
+            MonotonicTime now);
+  void OnMissing(TargetTable& table, const DocumentKey& key, Document& document, MonotonicTime now);
   void ReadFields(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
                   Document& document, MonotonicTime now);
   void ReadMeta(Document& document, std::string_view bytes, MonotonicTime now);
   bool LacksOwnWrite(const Document& document) const;
-  void KeepFacts(TargetTable& table, const DocumentKey& key, Document& document,
-                 const Clocks& clocks);
+  static void KeepFacts(TargetTable& table, const DocumentKey& key, Document& document,
+                        MonotonicTime now);
   void NoteFresh(const TargetTable& table, const FieldName& name);
   void MergeFacts(TargetTable& table, Document& document, MonotonicTime now);
   bool IsDecisive(const TargetTable& table, const Document& document, const FieldName& name) const;
@@ -132,7 +130,6 @@ class FleetState {
 
   uint64_t replica_id_;
   uint64_t last_number_ = 0;
-  MonotonicTime last_now_;
   absl::flat_hash_map<DocumentKey, Document> documents_;
   std::set<DocumentKey> ahead_;
   // Fields with fresh counts, as they were after the last run.

@@ -19,7 +19,20 @@ RecordedWitness::Looks AuditedJob::LookAround(ratelimitd::TargetTable& table,
   return looks;
 }
 
+size_t AuditedJob::DecisiveState(const ratelimitd::TargetTable& table) const {
+  std::string state;
+  for (const common::Target& key : audit_.keys) {
+    const ratelimitd::DocumentKey document{ratelimitd::DocumentKind::kProvider, key.provider};
+    for (const ratelimitd::FieldName& name : table.FieldsOf(document)) {
+      state += table.WriteField(name, ratelimitd::StateScope::kDecisive).bytes;
+    }
+  }
+  return std::hash<std::string>()(state);
+}
+
 void AuditedJob::Work(ratelimitd::TargetTable& table, const ratelimitd::NextMoment& next_moment) {
+  witness_.known = auditor_.turn();
+  const size_t state_before = DecisiveState(table);
   witness_.before = LookAround(table, next_moment());
   if (audit_.ask) {
     const auto names = NamesOf(audit_.ask->targets);
@@ -29,6 +42,7 @@ void AuditedJob::Work(ratelimitd::TargetTable& table, const ratelimitd::NextMome
   }
   job_->Work(table, next_moment);
   witness_.after = LookAround(table, next_moment());
+  witness_.has_changed_something = DecisiveState(table) != state_before;
 }
 
 void AuditedJob::Confirm(ratelimitd::TargetTable& table, const ratelimitd::FleetOutcome& outcome,

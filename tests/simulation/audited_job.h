@@ -32,6 +32,10 @@ class RecordedWitness final : public Witness {
 
   Looks before, after;
   Verdict peek;
+  // What had been judged before the work. Work that changed something was not done before what
+  // others did: the store would have refused it.
+  Turn known = 0;
+  bool has_changed_something = false;
 
  private:
   bool is_after_ = false;
@@ -49,10 +53,14 @@ class AuditedJob final : public ratelimitd::FleetJob {
     Judge judge;
   };
 
-  // `ahead` tells how far the store's clock is ahead of the simulation's.
-  AuditedJob(std::unique_ptr<ratelimitd::FleetJob> job, Audit audit,
+  // `ahead` tells how far the store's clock is ahead of the simulation's. `auditor` must outlive
+  // it.
+  AuditedJob(std::unique_ptr<ratelimitd::FleetJob> job, Audit audit, const Auditor& auditor,
              std::function<nanoseconds()> ahead)
-      : job_(std::move(job)), audit_(std::move(audit)), ahead_(std::move(ahead)) {}
+      : job_(std::move(job)),
+        audit_(std::move(audit)),
+        auditor_(auditor),
+        ahead_(std::move(ahead)) {}
 
   void Collect(const ratelimitd::TargetTable& table,
                std::vector<ratelimitd::DocumentKey>& keys) const override;
@@ -64,8 +72,11 @@ class AuditedJob final : public ratelimitd::FleetJob {
   RecordedWitness::Looks LookAround(ratelimitd::TargetTable& table,
                                     const ratelimitd::Moment& moment) const;
 
+  size_t DecisiveState(const ratelimitd::TargetTable& table) const;
+
   std::unique_ptr<ratelimitd::FleetJob> job_;
   Audit audit_;
+  const Auditor& auditor_;
   std::function<nanoseconds()> ahead_;
   RecordedWitness witness_;
 };

@@ -75,6 +75,7 @@ std::optional<Look> Auditor::LookAgain(const common::Target& key, Key& known) {
 
 Look Auditor::Catch(const common::Target& key) {
   Key& known = *Find(key);
+  if (IsOvertaken({key})) return known.last;
   const std::optional<Look> look = LookAgain(key, known);
   if (is_in_doubt_) return known.last = look.value_or(Look());
   if (!look) return Look();
@@ -97,8 +98,9 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
   Written& written = written_.at(name);
   Told& told = written.told;
   const common::Target provider = ProviderOf(told.target);
-  const Look provider_before = Catch(provider);
-  const Look target_before = Catch(told.target);
+  const bool is_overtaken = IsOvertaken({told.target});
+  const Look provider_before = is_overtaken ? Look() : Catch(provider);
+  const Look target_before = is_overtaken ? Look() : Catch(told.target);
   const bool is_fresh = handled_.insert(name).second;
   if (is_fresh) told.happened_at = now - age;
   const bool is_repeated_here = !written.handled_by.insert(process_).second;
@@ -110,8 +112,9 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
   if (told.grant != nullptr && told.grant->turn <= doubted_until_) told.may_be_forgotten = true;
 
   const AckStatus ack = handle();
-  trace_.Note("report", {numbers_[told.target], static_cast<int>(told.kind), static_cast<int>(ack),
-                         process_});
+  trace_.Note("report",
+              {numbers_[told.target], static_cast<int>(told.kind), static_cast<int>(ack), process_,
+               static_cast<int64_t>(told.grant == nullptr ? 0 : told.grant->turn)});
   if (is_fresh && ack == AckStatus::kDuplicate) {
     Fail("I4", "a new report was taken for a duplicate");
   }
@@ -124,6 +127,14 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
   if (!is_fresh && ack != AckStatus::kDuplicate) {
     if (!was_in_doubt && !MayCountAgain(written)) Fail("I4", "two replicas counted one report");
     told.may_be_forgotten |= was_in_doubt;
+    // A copy that was long on its way says the same age, and seems younger.
+    told.happened_at = std::max(told.happened_at, now - age);
+  }
+  if (is_overtaken) {
+    if (ack == AckStatus::kDuplicate) return ack;
+    JudgeOvertakenReport(told.target, told);
+    JudgeOvertakenReport(provider, told);
+    return ack;
   }
   if (ack == AckStatus::kDuplicate) {
     if (!IsSame(target_before, Catch(told.target)) || !IsSame(provider_before, Catch(provider))) {
@@ -148,7 +159,7 @@ void Auditor::JudgeFreshReport(const common::Target& key, Written& written, AckS
   const MonotonicTime now = events_.now();
   const ratelimitd::HealthSettings& settings = Settings(key);
   Key& known = *Find(key);
-  known.news = turn_;
+  NoteNews(known);
   const Look after = LookAgain(key, known).value_or(Look());
   const bool is_provider = key.model.empty();
 

@@ -102,7 +102,8 @@ class Auditor {
   // EndHearing was seen by `witness` at this process; at other times `fleet` may be asked.
   void OnFleetBegan(Witness& fleet);
   enum class Footing : uint8_t { kShared, kAlone };  // kAlone: it decides by what it knew last
-  void BeginHearing(Witness& witness, int process, Footing footing);
+  // `known`: the turn up to which what others had done was known to the decision.
+  void BeginHearing(Witness& witness, int process, Footing footing, Turn known);
   void EndHearing();
   void OnGreeted(int process, const std::string& reporter, const std::string& host);
   // Whether it was the reporter's last session there.
@@ -139,7 +140,8 @@ class Auditor {
     Look last;
     std::optional<std::pair<std::shared_ptr<const Grant>, std::string>> block_probe;
     MonotonicTime block_probe_until;
-    Turn news = 0;  // the last turn that taught something about it
+    Turn news = 0;                // the last turn that taught something about it
+    std::map<int, Turn> news_by;  // likewise, by the process that learned it
     MonotonicTime acknowledged_backoff, acknowledged_opening;
     // Where refused callers were sent by one deadline.
     MonotonicTime spread_deadline, first_return, last_return;
@@ -187,6 +189,12 @@ class Auditor {
                          const std::shared_ptr<const Grant>& grant);
   void NoteOpening(const common::Target& key, const Look& before, const Look& after);
   void NoteFloor(Key& key, MonotonicTime floor_before);
+  void NoteNews(Key& key);
+  // Whether others changed a target between a decision about it, which itself changed nothing, and
+  // its judgement: it belongs before what they did.
+  bool IsOvertaken(const std::vector<common::Target>& targets);
+  void JudgeOvertakenReport(const common::Target& key, const Told& told);
+  void JudgeOvertakenGrant(const common::Target& key);
 
   void JudgeFreshReport(const common::Target& key, Written& written, AckStatus ack,
                         const Look& before, BreakerWatch::Quorum quorum);
@@ -217,7 +225,8 @@ class Auditor {
   LiveHosts hosts_;
   bool is_fleet_ = false;
   Witness* fleet_ = nullptr;
-  int process_ = 0;  // that is heard
+  int process_ = 0;      // that is heard
+  Turn known_turn_ = 0;  // of the decision that is heard
   bool is_alone_ = false;
   std::set<int> processes_;
   std::map<std::string, int> provider_reports_;  // that every replica remembers

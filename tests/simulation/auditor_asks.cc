@@ -34,10 +34,11 @@ bool IsForSure(RefusalReason reason) {
 void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& handle) {
   ++turn_;
   hosts_.OnWord(Here(ask.reporter), events_.now());
+  const bool is_overtaken = IsOvertaken(ask.targets);
   std::vector<Look> targets, providers;
   for (const common::Target& target : ask.targets) {
-    providers.push_back(Catch(ProviderOf(target)));
-    targets.push_back(Catch(target));
+    providers.push_back(is_overtaken ? Look() : Catch(ProviderOf(target)));
+    targets.push_back(is_overtaken ? Look() : Catch(target));
   }
   const Verdict peek = witness_->Peek(ask.reporter, ask.targets);
   const Verdict& verdict = handle();
@@ -45,20 +46,27 @@ void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& 
   for (size_t i = 0; i < verdict.decisions.size(); ++i) {
     const ratelimitd::TargetDecision& decision = verdict.decisions[i];
     trace_.Note("decision", {numbers_[ask.targets[i]], static_cast<int>(decision.decision),
-                             static_cast<int>(decision.reason), decision.retry_after.count()});
-    if (decision.decision != Decision::kReject || is_in_doubt_) continue;
+                             static_cast<int>(decision.reason), decision.retry_after.count(),
+                             process_, static_cast<int64_t>(turn_)});
+    if (decision.decision != Decision::kReject || is_in_doubt_ || is_overtaken) continue;
     JudgeRefusal(ask.targets[i], decision, targets[i], providers[i]);
     NoteSpread(ask.targets[i], decision, targets[i], providers[i]);
   }
   std::shared_ptr<const Grant>& grant = grants_[{ask.reporter, ask.correlation_id}];
   if (verdict.granted_index < 0) {
-    if (!is_in_doubt_) ComeBackAsTold(ask, verdict);
+    if (!is_in_doubt_ && !is_overtaken) ComeBackAsTold(ask, verdict);
     return;
   }
   const auto index = static_cast<size_t>(verdict.granted_index);
   const bool is_probe = verdict.decisions[index].decision == Decision::kAdmitProbe;
   grant = std::make_shared<const Grant>(
-      Grant{life_, turn_, events_.now(), ask.targets[index], is_probe});
+      Grant{life_, turn_, events_.now(), ask.targets[index], is_probe, is_overtaken});
+  if (is_overtaken) {
+    if (is_probe) Fail("I1", "a probe was lent without agreement");
+    JudgeOvertakenGrant(ask.targets[index]);
+    JudgeOvertakenGrant(ProviderOf(ask.targets[index]));
+    return;
+  }
   if (is_in_doubt_) {
     JudgeGrantInDoubt(ask, ask.targets[index], grant);
     JudgeGrantInDoubt(ask, ProviderOf(ask.targets[index]), grant);
@@ -68,6 +76,7 @@ void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& 
 }
 
 void Auditor::OnPeek(const AskFacts& ask, const std::function<const Verdict&()>& handle) {
+  if (IsOvertaken(ask.targets)) return;
   for (const common::Target& target : ask.targets) {
     Catch(ProviderOf(target));
     Catch(target);
@@ -137,7 +146,7 @@ void Auditor::JudgeAdmission(const AskFacts& ask, const common::Target& key, con
                               ChangeFrom(before, *after)),
         key);
   known.last = *after;
-  known.news = turn_;
+  NoteNews(known);
 }
 
 void Auditor::JudgeRefusal(const common::Target& target, const ratelimitd::TargetDecision& decision,

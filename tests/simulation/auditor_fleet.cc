@@ -32,9 +32,10 @@ void Auditor::OnFleetBegan(Witness& fleet) {
   ++turn_;
 }
 
-void Auditor::BeginHearing(Witness& witness, int process, Footing footing) {
+void Auditor::BeginHearing(Witness& witness, int process, Footing footing, Turn known) {
   witness_ = &witness;
   process_ = process;
+  known_turn_ = known;
   is_alone_ = footing == Footing::kAlone;
   if (is_alone_) return;
   // It has read what others have made of its probes.
@@ -99,6 +100,37 @@ bool Auditor::MayCountAgain(const Written& written) const {
   if (IsSuccess(written.told.kind) || IsNeutral(written.told.kind)) return true;
   const auto known = provider_reports_.find(written.told.target.provider);
   return known->second - written.provider_reports > kSurelyRemembered;
+}
+
+void Auditor::NoteNews(Key& key) {
+  key.news = turn_;
+  key.news_by[process_] = turn_;
+}
+
+bool Auditor::IsOvertaken(const std::vector<common::Target>& targets) {
+  if (!is_fleet_ || is_in_doubt_) return false;
+  const auto is_news = [&](const auto& news) {
+    return news.first != process_ && news.second > known_turn_;
+  };
+  const auto is_overtaken = [&](const common::Target& key) {
+    const auto& news_by = Find(key)->news_by;
+    return std::any_of(news_by.begin(), news_by.end(), is_news);
+  };
+  return std::any_of(targets.begin(), targets.end(), [&](const common::Target& target) {
+    return is_overtaken(target) || is_overtaken(ProviderOf(target));
+  });
+}
+
+void Auditor::JudgeOvertakenReport(const common::Target& key, const Told& told) {
+  Key& known = *Find(key);
+  Told unsure = told;
+  unsure.may_be_forgotten = true;
+  known.breaker.OnUnjudgedReport(unsure, events_.now());
+  if (IsSuccess(told.kind)) known.backoff.OnSuccess(unsure, life_, events_.now());
+}
+
+void Auditor::JudgeOvertakenGrant(const common::Target& key) {
+  Find(key)->breaker.OnUnjudgedGrant(events_.now());
 }
 
 void Auditor::NoteFloor(Key& key, MonotonicTime floor_before) {
@@ -172,12 +204,14 @@ void Auditor::JudgeReportInDoubt(const common::Target& key, const Told& told, Ac
   const Look before = known.last;
   const Look after = LookAgain(key, known).value_or(Look());
   known.last = after;
-  known.news = turn_;
+  NoteNews(known);
   if (ack == AckStatus::kDuplicate) return;
   for (auto& [whose, own] : own_) {
     std::erase_if(own.probes, [&](const auto& probe) { return probe.first == told.grant; });
   }
-  if (after.phase() != Phase::kHalfOpen) own_[{process_, key}].probes.clear();
+  // Replicas that are apart give the same numbers: the report of one's probe may free another's.
+  const bool is_probe = told.grant != nullptr && told.grant->is_probe;
+  if (after.phase() != Phase::kHalfOpen || is_probe) own_[{process_, key}].probes.clear();
   NoteOpening(key, before, after);
   known.breaker.OnUnjudgedReport(told, now);
   Told unsure = told;
@@ -213,7 +247,7 @@ void Auditor::JudgeGrantInDoubt(const AskFacts& ask, const common::Target& key,
   const Look before = known.last;
   const Look after = LookAgain(key, known).value_or(Look());
   known.last = after;
-  known.news = turn_;
+  NoteNews(known);
   NoteOpening(key, before, after);
   known.breaker.OnUnjudgedGrant(now);
   std::erase_if(own.probes, [&](const auto& probe) { return probe.second <= now; });

@@ -71,7 +71,7 @@ void Auditor::JudgeSurvivor(const common::Target& key, Key& known, Store store,
     }
   }
   known.acknowledged_backoff = known.acknowledged_opening = MonotonicTime();
-  known.news = turn_;
+  NoteNews(known);
   known.returns = 0;
   known.spread_deadline = MonotonicTime();
   const Look look = witness_->LookAt(key).value_or(Look());
@@ -126,6 +126,7 @@ void Auditor::OnHello(const HelloFacts& hello, const std::function<void()>& hand
   trace_.Note("hello", {static_cast<int64_t>(hello.memories.size()),
                         static_cast<int64_t>(hello.changed_credentials.size())});
   for (const auto& [key, known] : keys_) {
+    if (IsOvertaken({key})) continue;
     const bool is_credential = std::count(hello.changed_credentials.begin(),
                                           hello.changed_credentials.end(), key.provider) > 0;
     // A block that was lifted may have made room at once.
@@ -142,7 +143,7 @@ void Auditor::OnHello(const HelloFacts& hello, const std::function<void()>& hand
     MonotonicTime remembered, remembered_block;
     for (const HelloFacts::Memory& memory : hello.memories) {
       if (memory.target != key && ProviderOf(memory.target) != key) continue;
-      known->news = turn_;
+      NoteNews(*known);
       remembered = std::max(remembered, now + memory.remaining);
       if (memory.reason == ratelimitd::RefusalReason::kQuotaExhausted ||
           memory.reason == ratelimitd::RefusalReason::kAuthFailed) {
@@ -152,7 +153,7 @@ void Auditor::OnHello(const HelloFacts& hello, const std::function<void()>& hand
         known->backoff.OnMemory(now + memory.remaining, now, turn_);
       }
     }
-    if (is_credential) known->news = turn_;
+    if (is_credential) NoteNews(*known);
     if (before[key].IsBlocked() && !after.IsBlocked()) {
       if (!is_credential || !known->block.is_auth())
         Fail("I5", "a hello unblocked " + key.provider);

@@ -426,7 +426,11 @@ void BreakerWatch::OnSessionEnded(const std::string& reporter, MonotonicTime lea
 }
 
 void BreakerWatch::OnUnjudgedReport(const Told& told, MonotonicTime now) {
-  if (MeaningOf(level_, told.kind) != Meaning::kFailure) return;
+  const Meaning meaning = MeaningOf(level_, told.kind);
+  if (meaning == Meaning::kSuccess || meaning == Meaning::kAnswer) {
+    return CountAnswer(told, Era::kUnsure, now);
+  }
+  if (meaning != Meaning::kFailure) return;
   calls_.push_back({now, true, false});
   const MonotonicTime at = std::max(failing_hosts_[told.host].at, told.happened_at);
   failing_hosts_[told.host] = {std::max(at, now), false};
@@ -446,6 +450,7 @@ void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, 
   last_counted_.clear();
   probes_.clear();
   has_unknown_probes_ = has_lost_track_ = true;
+  successes_ = 0;
   mark_ = {0, turn, MonotonicTime()};
   rate_before_ = std::max(kLowestRateBefore, rate_before_);
   JoinRamp(settings, look, now);

@@ -81,8 +81,7 @@ void DrawFleet(Random random, int replicas, Scenario& scenario) {
   if (replicas > 0) scenario.replicas = replicas;
   if (scenario.replicas == 1 && (replicas == 1 || !is_alone_on_shared)) return;
   scenario.store = StoreKind::kShared;
-  // The clock of a Redis is taken for steady.
-  scenario.clock_step_every = 0ms;
+  if (random.Happens(0.5)) scenario.clock_step_every = 0ms;
   // A table full of facts has no room for what others have learned.
   scenario.flood_limited_share = 0.02;
   scenario.link_cut_every = Mean(random, 0.5, 20s, 90s);

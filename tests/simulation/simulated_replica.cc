@@ -99,14 +99,20 @@ void SimulatedReplica::After(nanoseconds wait, std::function<void()> event) {
 }
 
 void SimulatedReplica::Submit(Task task) {
-  const EventQueue& events = world_.events;
   AuditedJob::Audit audit = std::exchange(next_audit_, std::nullopt).value_or(AuditedJob::Audit());
-  task.job = std::make_unique<AuditedJob>(std::move(task.job), std::move(audit),
+  task.job = std::make_unique<AuditedJob>(std::move(task.job), std::move(audit), world_.auditor,
                                           [this] { return world_.Ahead(); });
   queue_.push_back(std::move(task));
-  if (queue_.size() > 1) return;
-  const nanoseconds pause = std::max<nanoseconds>(paused_until_ - events.now(), 0ns);
-  After(pause + random_.Between(0ns, kLongestQueueing), [this] { RunQueue(); });
+  if (queue_.size() == 1) RunQueueSoon();
+}
+
+void SimulatedReplica::RunQueueSoon() {
+  const nanoseconds pause = std::max<nanoseconds>(paused_until_ - world_.events.now(), 0ns);
+  After(pause + random_.Between(0ns, kLongestQueueing), [this] {
+    RunQueue();
+    // A pause may have come between.
+    if (!queue_.empty()) RunQueueSoon();
+  });
 }
 
 void SimulatedReplica::RunQueue() {
@@ -169,7 +175,8 @@ AuditedJob::Judge SimulatedReplica::Hear(
     if (outcome.is_degraded) world_.on_trouble();
     world_.auditor.BeginHearing(
         witness, process_,
-        outcome.is_degraded ? Auditor::Footing::kAlone : Auditor::Footing::kShared);
+        outcome.is_degraded ? Auditor::Footing::kAlone : Auditor::Footing::kShared,
+        witness.has_changed_something ? world_.auditor.turn() : witness.known);
     judge(witness, job);
     world_.auditor.EndHearing();
   };
@@ -361,7 +368,7 @@ void SimulatedReplica::ReplayAll() {
                          return replay->are_duplicates();
                        });
                      })),
-                     [this] { return world_.Ahead(); });
+                     world_.auditor, [this] { return world_.Ahead(); });
   RunOne(audited);
 }
 

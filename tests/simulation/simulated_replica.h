@@ -50,7 +50,9 @@ class SimulatedReplica final : public ratelimitd::FleetQueue {
   int process() const { return process_; }
   // Writes what it alone knows, as on SIGTERM.
   void Flush() { runner_.Flush(); }
-  void PauseFor(nanoseconds length) { paused_until_ = world_.events.now() + length; }
+  void PauseFor(nanoseconds length) {
+    paused_until_ = std::max(paused_until_, world_.events.now() + length);
+  }
   RedisLink& link() { return link_; }
   bool IsBusy() const { return is_running_; }
   // Decides what waits, now.
@@ -77,6 +79,7 @@ class SimulatedReplica final : public ratelimitd::FleetQueue {
  private:
   // Runs `event` later, if the process still lives.
   void After(nanoseconds wait, std::function<void()> event);
+  void RunQueueSoon();
   void RunOne(ratelimitd::FleetJob& job);
   void Refresh();
   void FlushSoon();

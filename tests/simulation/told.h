@@ -25,6 +25,7 @@ struct Grant {
   MonotonicTime at;
   common::Target target;
   bool is_probe = false;
+  bool is_order_unsure = false;  // others did something between the decision and `turn`
 };
 
 struct Told {
@@ -65,6 +66,7 @@ inline Era EraOf(const Told& told, int life, const Mark& mark) {
   if (told.may_be_forgotten) return Era::kUnsure;
   if (mark.last == 0) return Era::kAfter;
   if (told.grant != nullptr) {
+    if (told.grant->is_order_unsure) return Era::kUnsure;
     if (told.grant->life != life) return mark.first > 0 ? Era::kBefore : Era::kUnsure;
     if (told.grant->turn > mark.last) return Era::kAfter;
     return told.grant->turn < mark.first ? Era::kBefore : Era::kUnsure;

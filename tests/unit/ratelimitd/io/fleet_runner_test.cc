@@ -23,8 +23,8 @@ constexpr TargetName kTarget{"openai", "gpt"};
 
 class AskJob final : public FleetJob {
  public:
-  explicit AskJob(std::string reporter, milliseconds timeout = 10s)
-      : reporter_(std::move(reporter)), timeout_(timeout) {}
+  explicit AskJob(std::string reporter, milliseconds timeout = 10s, TargetName target = kTarget)
+      : reporter_(std::move(reporter)), timeout_(timeout), target_(target) {}
   void Collect(const TargetTable& table, std::vector<DocumentKey>& keys) const override {
     table.CollectDocuments(MakeAsk(), keys);
   }
@@ -40,11 +40,12 @@ class AskJob final : public FleetJob {
   Ask MakeAsk() const {
     return {.reporter = reporter_,
             .lease_kind = LeaseKind::kSession,
-            .targets = {&kTarget, 1},
+            .targets = {&target_, 1},
             .attempt_timeout = timeout_};
   }
   std::string reporter_;
   milliseconds timeout_;
+  TargetName target_;
 };
 
 class ReportJob final : public FleetJob {
@@ -80,7 +81,7 @@ class Replica {
   }
 
   Verdict Ask(std::string_view reporter = {}) {
-    AskJob job(reporter.empty() ? name : std::string(reporter));
+    AskJob job(reporter.empty() ? name : std::string(reporter), 10s, target);
     FleetJob* jobs[] = {&job};
     last = runner.Run(jobs);
     return job.verdict;
@@ -90,7 +91,7 @@ class Replica {
     return {.reporter = name,
             .sequence_number = ++last_sequence_,
             .token = tokens_.back(),
-            .target = kTarget,
+            .target = target,
             .kind = kind,
             .http_status = 500};
   }
@@ -106,16 +107,17 @@ class Replica {
     report.retry_after = figure;
     return Report(report);
   }
-  HealthState State(TargetName target = kTarget) {
+  HealthState State(TargetName of = kTarget) {
     HealthState state = HealthState::kHealthy;
     table.Update([&](TargetTable& t, auto next_moment) {
-      const auto view = t.ViewOne(target, next_moment());
+      const auto view = t.ViewOne(of, next_moment());
       if (view) state = view->state;
     });
     return state;
   }
 
   std::string name;
+  TargetName target = kTarget;  // of its asks and reports
   MemorySharedStore store;
   MemoryStore nothing_;
   DurableWaiters waiters;
@@ -374,6 +376,42 @@ TEST_F(FleetRunnerTest, AStoreThatComesBackWithAnotherClockKeepsWhatRemained) {
     EXPECT_EQ(verdict.granted_index, -1);
     EXPECT_LE(verdict.retry_after, 40s);
   }
+}
+
+TEST_F(FleetRunnerTest, AStoreClockSetForwardKeepsWhatRemained) {
+  a.ReportLimit(a.Ask(), 30s);
+  b.Ask();
+  for (const auto step : {StoreTime(50min), StoreTime(365 * 24h)}) {
+    redis.step += step;
+    for (Replica* replica : {&a, &b}) {
+      const Verdict verdict = replica->Ask();
+      EXPECT_EQ(verdict.granted_index, -1);
+      EXPECT_LE(verdict.retry_after, 40s);
+    }
+  }
+  clock.Advance(40s);
+  EXPECT_TRUE(IsAdmitted(a));
+  EXPECT_TRUE(IsAdmitted(b));
+}
+
+// Also when the time is first told to a flush of counts, which concerns other providers.
+TEST_F(FleetRunnerTest, WhatAProcessLearnedBeforeItKnewTheTimeKeepsItsLength) {
+  redis.is_away = true;
+  redis.step = -72h;
+  Replica late(3, clock, redis);
+  late.ReportLimit(late.Ask(), 30s);
+  late.target = b.target = {"mistral", "large"};
+  late.Report(late.Ask(), OutcomeKind::kSuccess);
+  redis.is_away = false;
+  b.Ask();
+  late.runner.Flush();
+  late.target = kTarget;
+  const Verdict verdict = late.Ask();
+  EXPECT_EQ(verdict.granted_index, -1);
+  EXPECT_LE(verdict.retry_after, 40s);
+  clock.Advance(40s);
+  EXPECT_TRUE(IsAdmitted(late));
+  EXPECT_TRUE(IsAdmitted(a));
 }
 
 TEST_F(FleetRunnerTest, ForeignBytesAreReplacedByWhatIsKnown) {
