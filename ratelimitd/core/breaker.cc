@@ -317,6 +317,8 @@ Breaker::Record Breaker::ToRecord(MonotonicTime now) const {
 }
 
 void Breaker::Restore(const Record& record, MonotonicTime now, Cause cause, Order stamp_order) {
+  // What was counted and lent belongs to the generation that ends.
+  ForgetCalls();
   phase_ = record.phase;
   stamp_ = {stamp_order, now - record.elapsed};
   until_ = now + record.remaining;

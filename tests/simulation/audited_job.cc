@@ -19,20 +19,22 @@ RecordedWitness::Looks AuditedJob::LookAround(ratelimitd::TargetTable& table,
   return looks;
 }
 
-size_t AuditedJob::DecisiveState(const ratelimitd::TargetTable& table) const {
-  std::string state;
+AuditedJob::ProviderStates AuditedJob::DecisiveStates(const ratelimitd::TargetTable& table) const {
+  ProviderStates states;
   for (const common::Target& key : audit_.keys) {
+    std::string& state = states[key.provider];
+    if (!state.empty()) continue;
     const ratelimitd::DocumentKey document{ratelimitd::DocumentKind::kProvider, key.provider};
     for (const ratelimitd::FieldName& name : table.FieldsOf(document)) {
       state += table.WriteField(name, ratelimitd::StateScope::kDecisive).bytes;
     }
   }
-  return std::hash<std::string>()(state);
+  return states;
 }
 
 void AuditedJob::Work(ratelimitd::TargetTable& table, const ratelimitd::NextMoment& next_moment) {
   witness_.known = auditor_.turn();
-  const size_t state_before = DecisiveState(table);
+  const ProviderStates states_before = DecisiveStates(table);
   witness_.before = LookAround(table, next_moment());
   if (audit_.ask) {
     const auto names = NamesOf(audit_.ask->targets);
@@ -42,7 +44,10 @@ void AuditedJob::Work(ratelimitd::TargetTable& table, const ratelimitd::NextMome
   }
   job_->Work(table, next_moment);
   witness_.after = LookAround(table, next_moment());
-  witness_.has_changed_something = DecisiveState(table) != state_before;
+  witness_.changed_providers.clear();
+  for (const auto& [provider, state] : DecisiveStates(table)) {
+    if (state != states_before.at(provider)) witness_.changed_providers.insert(provider);
+  }
 }
 
 void AuditedJob::Confirm(ratelimitd::TargetTable& table, const ratelimitd::FleetOutcome& outcome,

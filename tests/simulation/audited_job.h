@@ -6,6 +6,8 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,10 +34,10 @@ class RecordedWitness final : public Witness {
 
   Looks before, after;
   Verdict peek;
-  // What had been judged before the work. Work that changed something was not done before what
-  // others did: the store would have refused it.
+  // What had been judged before the work. Of providers that it changed it knew everything, or the
+  // store would have refused the change.
   Turn known = 0;
-  bool has_changed_something = false;
+  std::set<std::string> changed_providers;
 
  private:
   bool is_after_ = false;
@@ -72,7 +74,8 @@ class AuditedJob final : public ratelimitd::FleetJob {
   RecordedWitness::Looks LookAround(ratelimitd::TargetTable& table,
                                     const ratelimitd::Moment& moment) const;
 
-  size_t DecisiveState(const ratelimitd::TargetTable& table) const;
+  using ProviderStates = std::map<std::string, std::string>;
+  ProviderStates DecisiveStates(const ratelimitd::TargetTable& table) const;
 
   std::unique_ptr<ratelimitd::FleetJob> job_;
   Audit audit_;

@@ -75,7 +75,7 @@ std::optional<Look> Auditor::LookAgain(const common::Target& key, Key& known) {
 
 Look Auditor::Catch(const common::Target& key) {
   Key& known = *Find(key);
-  if (IsOvertaken({key})) return known.last;
+  if (IsOvertaken(key)) return known.last;
   const std::optional<Look> look = LookAgain(key, known);
   if (is_in_doubt_) return known.last = look.value_or(Look());
   if (!look) return Look();
@@ -98,9 +98,9 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
   Written& written = written_.at(name);
   Told& told = written.told;
   const common::Target provider = ProviderOf(told.target);
-  const bool is_overtaken = IsOvertaken({told.target});
-  const Look provider_before = is_overtaken ? Look() : Catch(provider);
-  const Look target_before = is_overtaken ? Look() : Catch(told.target);
+  const bool is_overtaken = IsOvertaken(told.target);
+  const Look provider_before = Catch(provider);
+  const Look target_before = Catch(told.target);
   const bool is_fresh = handled_.insert(name).second;
   if (is_fresh) told.happened_at = now - age;
   const bool is_repeated_here = !written.handled_by.insert(process_).second;

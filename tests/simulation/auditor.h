@@ -102,8 +102,13 @@ class Auditor {
   // EndHearing was seen by `witness` at this process; at other times `fleet` may be asked.
   void OnFleetBegan(Witness& fleet);
   enum class Footing : uint8_t { kShared, kAlone };  // kAlone: it decides by what it knew last
-  // `known`: the turn up to which what others had done was known to the decision.
-  void BeginHearing(Witness& witness, int process, Footing footing, Turn known);
+  // What a decision knew of what others had done: everything up to a turn, and of providers that it
+  // changed everything until now.
+  struct Knowledge {
+    Turn turn = 0;
+    std::set<std::string> up_to_date;
+  };
+  void BeginHearing(Witness& witness, int process, Footing footing, Knowledge knowledge);
   void EndHearing();
   void OnGreeted(int process, const std::string& reporter, const std::string& host);
   // Whether it was the reporter's last session there.
@@ -140,6 +145,7 @@ class Auditor {
     Look last;
     std::optional<std::pair<std::shared_ptr<const Grant>, std::string>> block_probe;
     MonotonicTime block_probe_until;
+    MonotonicTime unknown_block_probe_until;  // after a doubt one may be out
     Turn news = 0;                // the last turn that taught something about it
     std::map<int, Turn> news_by;  // likewise, by the process that learned it
     MonotonicTime acknowledged_backoff, acknowledged_opening;
@@ -190,9 +196,9 @@ class Auditor {
   void NoteOpening(const common::Target& key, const Look& before, const Look& after);
   void NoteFloor(Key& key, MonotonicTime floor_before);
   void NoteNews(Key& key);
-  // Whether others changed a target between a decision about it, which itself changed nothing, and
-  // its judgement: it belongs before what they did.
-  bool IsOvertaken(const std::vector<common::Target>& targets);
+  // Whether others changed a target or its provider between a decision about it, which itself
+  // changed nothing, and its judgement: it belongs before what they did.
+  bool IsOvertaken(const common::Target& target);
   void JudgeOvertakenReport(const common::Target& key, const Told& told);
   void JudgeOvertakenGrant(const common::Target& key);
 
@@ -226,7 +232,7 @@ class Auditor {
   bool is_fleet_ = false;
   Witness* fleet_ = nullptr;
   int process_ = 0;      // that is heard
-  Turn known_turn_ = 0;  // of the decision that is heard
+  Knowledge knowledge_;  // of the decision that is heard
   bool is_alone_ = false;
   std::set<int> processes_;
   std::map<std::string, int> provider_reports_;  // that every replica remembers

@@ -34,11 +34,12 @@ bool IsForSure(RefusalReason reason) {
 void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& handle) {
   ++turn_;
   hosts_.OnWord(Here(ask.reporter), events_.now());
-  const bool is_overtaken = IsOvertaken(ask.targets);
+  std::vector<bool> overtaken;
   std::vector<Look> targets, providers;
   for (const common::Target& target : ask.targets) {
-    providers.push_back(is_overtaken ? Look() : Catch(ProviderOf(target)));
-    targets.push_back(is_overtaken ? Look() : Catch(target));
+    overtaken.push_back(IsOvertaken(target));
+    providers.push_back(Catch(ProviderOf(target)));
+    targets.push_back(Catch(target));
   }
   const Verdict peek = witness_->Peek(ask.reporter, ask.targets);
   const Verdict& verdict = handle();
@@ -48,20 +49,21 @@ void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& 
     trace_.Note("decision", {numbers_[ask.targets[i]], static_cast<int>(decision.decision),
                              static_cast<int>(decision.reason), decision.retry_after.count(),
                              process_, static_cast<int64_t>(turn_)});
-    if (decision.decision != Decision::kReject || is_in_doubt_ || is_overtaken) continue;
+    if (decision.decision != Decision::kReject || is_in_doubt_ || overtaken[i]) continue;
     JudgeRefusal(ask.targets[i], decision, targets[i], providers[i]);
     NoteSpread(ask.targets[i], decision, targets[i], providers[i]);
   }
   std::shared_ptr<const Grant>& grant = grants_[{ask.reporter, ask.correlation_id}];
   if (verdict.granted_index < 0) {
-    if (!is_in_doubt_ && !is_overtaken) ComeBackAsTold(ask, verdict);
+    const bool is_any_overtaken = std::count(overtaken.begin(), overtaken.end(), true) > 0;
+    if (!is_in_doubt_ && !is_any_overtaken) ComeBackAsTold(ask, verdict);
     return;
   }
   const auto index = static_cast<size_t>(verdict.granted_index);
   const bool is_probe = verdict.decisions[index].decision == Decision::kAdmitProbe;
   grant = std::make_shared<const Grant>(
-      Grant{life_, turn_, events_.now(), ask.targets[index], is_probe, is_overtaken});
-  if (is_overtaken) {
+      Grant{life_, turn_, events_.now(), ask.targets[index], is_probe, overtaken[index]});
+  if (overtaken[index]) {
     if (is_probe) Fail("I1", "a probe was lent without agreement");
     JudgeOvertakenGrant(ask.targets[index]);
     JudgeOvertakenGrant(ProviderOf(ask.targets[index]));
@@ -76,7 +78,6 @@ void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& 
 }
 
 void Auditor::OnPeek(const AskFacts& ask, const std::function<const Verdict&()>& handle) {
-  if (IsOvertaken(ask.targets)) return;
   for (const common::Target& target : ask.targets) {
     Catch(ProviderOf(target));
     Catch(target);
@@ -246,7 +247,7 @@ void Auditor::ComeBackAsTold(const AskFacts& ask, const Verdict& verdict) {
     // The next permit of a probe, and the next turn in a ramp, are guesses.
     const Key& provider = *Find(ProviderOf(ask.targets[i]));
     const bool is_guess =
-        provider.block_probe || provider.IsRecovering() || Find(ask.targets[i])->IsRecovering();
+        provider.block_probe || provider.unknown_block_probe_until > events_.now() || provider.IsRecovering() || Find(ask.targets[i])->IsRecovering();
     if (!IsForSure(verdict.decisions[i].reason) || is_guess) return;
   }
   if (waiting_returns_ >= kWaitingReturns) return;

@@ -1,6 +1,7 @@
 // The auditor's judgement of a fleet: one state that all replicas share, and times of doubt, in
 // which each of them is judged by what it has learned itself.
 #include <algorithm>
+#include <utility>
 
 #include "common/concat.h"
 #include "tests/simulation/auditor.h"
@@ -13,6 +14,8 @@ using Phase = Look::Phase;
 using ratelimitd::Decision;
 
 constexpr milliseconds kRounding = 2ms;
+// No probe is out longer.
+constexpr milliseconds kLongestAttempt = 5min;
 // A failover may take this much back.
 constexpr milliseconds kLastSecond = 1100ms;
 // Fewer than the reports that a provider's document remembers.
@@ -32,10 +35,10 @@ void Auditor::OnFleetBegan(Witness& fleet) {
   ++turn_;
 }
 
-void Auditor::BeginHearing(Witness& witness, int process, Footing footing, Turn known) {
+void Auditor::BeginHearing(Witness& witness, int process, Footing footing, Knowledge knowledge) {
   witness_ = &witness;
   process_ = process;
-  known_turn_ = known;
+  knowledge_ = std::move(knowledge);
   is_alone_ = footing == Footing::kAlone;
   if (is_alone_) return;
   // It has read what others have made of its probes.
@@ -47,6 +50,7 @@ void Auditor::BeginHearing(Witness& witness, int process, Footing footing, Turn 
 void Auditor::EndHearing() {
   witness_ = processes_.empty() ? nullptr : fleet_;
   process_ = 0;
+  knowledge_ = {};
 }
 
 void Auditor::OnGreeted(int process, const std::string& reporter, const std::string& host) {
@@ -107,18 +111,16 @@ void Auditor::NoteNews(Key& key) {
   key.news_by[process_] = turn_;
 }
 
-bool Auditor::IsOvertaken(const std::vector<common::Target>& targets) {
-  if (!is_fleet_ || is_in_doubt_) return false;
+bool Auditor::IsOvertaken(const common::Target& target) {
+  if (!is_fleet_ || is_in_doubt_ || process_ == 0 || knowledge_.up_to_date.contains(target.provider)) return false;
   const auto is_news = [&](const auto& news) {
-    return news.first != process_ && news.second > known_turn_;
+    return news.first != process_ && news.second > knowledge_.turn;
   };
-  const auto is_overtaken = [&](const common::Target& key) {
+  const auto has_news = [&](const common::Target& key) {
     const auto& news_by = Find(key)->news_by;
     return std::any_of(news_by.begin(), news_by.end(), is_news);
   };
-  return std::any_of(targets.begin(), targets.end(), [&](const common::Target& target) {
-    return is_overtaken(target) || is_overtaken(ProviderOf(target));
-  });
+  return has_news(target) || has_news(ProviderOf(target));
 }
 
 void Auditor::JudgeOvertakenReport(const common::Target& key, const Told& told) {
@@ -149,7 +151,9 @@ void Auditor::BeginDoubt(Loss loss) {
     if (loss == Loss::kEverything || (loss == Loss::kLastSecond && is_young)) {
       key->floor_stored_at.reset();
     }
-    if (loss == Loss::kClock) key->backoff.OnClockStep(Settings(name).backoff, now);
+    if (loss != Loss::kClock) continue;
+    key->backoff.OnClockStep(Settings(name).backoff, now);
+    key->breaker.OnClockStep(now);
   }
   if (loss == Loss::kClock) own_.clear();
 }
@@ -178,6 +182,7 @@ void Auditor::EndDoubt() {
     key->block.Clear();
     if (look.IsBlocked()) key->block.LoseTrack(now, turn_);
     key->block_probe.reset();
+    key->unknown_block_probe_until = now + kLongestAttempt;
     key->news = turn_;
     key->returns = 0;
     key->spread_deadline = MonotonicTime();

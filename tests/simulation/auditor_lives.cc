@@ -126,7 +126,7 @@ void Auditor::OnHello(const HelloFacts& hello, const std::function<void()>& hand
   trace_.Note("hello", {static_cast<int64_t>(hello.memories.size()),
                         static_cast<int64_t>(hello.changed_credentials.size())});
   for (const auto& [key, known] : keys_) {
-    if (IsOvertaken({key})) continue;
+    if (IsOvertaken(key)) continue;
     const bool is_credential = std::count(hello.changed_credentials.begin(),
                                           hello.changed_credentials.end(), key.provider) > 0;
     // A block that was lifted may have made room at once.

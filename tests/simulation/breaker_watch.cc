@@ -456,6 +456,11 @@ void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, 
   JoinRamp(settings, look, now);
 }
 
+void BreakerWatch::OnClockStep(MonotonicTime now) {
+  rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(now)});
+  admissions_.clear();
+}
+
 void BreakerWatch::OnCountsLost(MonotonicTime now) {
   for (Call& call : calls_) {
     if (!call.is_failure && now - call.at < news_takes_) call.is_sure = false;

@@ -81,6 +81,8 @@ class BreakerWatch {
   // Whatever was known is in doubt, but for `look`.
   void LoseTrack(const ratelimitd::BreakerSettings& settings, const Look& look, MonotonicTime now,
                  Turn turn);
+  // Admissions from before a step of the shared clock may be forgotten.
+  void OnClockStep(MonotonicTime now);
   // A replica died before it had told the others of its last successes.
   void OnCountsLost(MonotonicTime now);
 

@@ -176,7 +176,7 @@ AuditedJob::Judge SimulatedReplica::Hear(
     world_.auditor.BeginHearing(
         witness, process_,
         outcome.is_degraded ? Auditor::Footing::kAlone : Auditor::Footing::kShared,
-        witness.has_changed_something ? world_.auditor.turn() : witness.known);
+        {witness.known, witness.changed_providers});
     judge(witness, job);
     world_.auditor.EndHearing();
   };

@@ -347,5 +347,19 @@ TEST(BreakerTest, RecordKeepsWhatIsLeft) {
   EXPECT_GE(restarted.breaker.until() - restarted.now, left);
 }
 
+// As when a replica tells its opening again to one that has lent a probe.
+TEST(BreakerTest, APermitOfTheGenerationBeforeARestoredOpeningWedgesNothing) {
+  Bench elsewhere;
+  elsewhere.Trip();
+  Bench bench;
+  bench.HalfOpen();
+  bench.Admit();
+  bench.breaker.Restore(elsewhere.breaker.ToRecord(elsewhere.now), bench.now, {"why", "gw"},
+                        ++bench.order);
+  ASSERT_EQ(bench.breaker.phase(), Phase::kOpen);
+  bench.Wait(std::chrono::ceil<milliseconds>(bench.breaker.until() - bench.now));
+  EXPECT_EQ(bench.Look().decision, Decision::kAdmitProbe);
+}
+
 }  // namespace
 }  // namespace ratelimitd
