@@ -238,7 +238,10 @@ void Auditor::OnReplay(const std::function<bool()>& handle) {
   for (const auto& [key, known] : keys_) before[key] = Catch(key);
   const bool are_duplicates = handle();
   trace_.Note("replay", {static_cast<int64_t>(handled_.size())});
-  for (const auto& [reporter, number] : handled_) hosts_.OnWord(Here(reporter), events_.now());
+  for (const ReportName& name : handled_) {
+    const bool is_replayed = !is_fleet_ || written_.at(name).handled_by.contains(process_);
+    if (is_replayed) hosts_.OnWord(Here(name.first), events_.now());
+  }
   if (!are_duplicates) Fail("I4", "a replayed report was not taken for a duplicate");
   if (is_in_doubt_) return;
   for (const auto& [key, known] : keys_) {

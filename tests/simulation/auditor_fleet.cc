@@ -21,11 +21,6 @@ constexpr milliseconds kLastSecond = 1100ms;
 // Fewer than the reports that a provider's document remembers.
 constexpr int kSurelyRemembered = 200;
 
-bool IsNeutral(OutcomeKind kind) {
-  return kind == OutcomeKind::kModelNotFound || kind == OutcomeKind::kCallerError ||
-         kind == OutcomeKind::kCancelled || kind == OutcomeKind::kNotSent;
-}
-
 }  // namespace
 
 void Auditor::OnFleetBegan(Witness& fleet) {
@@ -92,16 +87,14 @@ void Auditor::OnUnheard(const std::string& reporter, uint64_t sequence_number) {
 
 BreakerWatch::Quorum Auditor::QuorumFor(const ratelimitd::BreakerSettings& settings) const {
   const auto alive = hosts_.Count(events_.now(), is_fleet_ ? kNewsTakes : 0ms);
-  // What each replica knows of hosts at the others is not followed.
-  const int least = is_fleet_ ? 1 : alive.least;
-  return {std::min(settings.quorum, least), std::min(settings.quorum, alive.most)};
+  return {std::min(settings.quorum, alive.least), std::min(settings.quorum, alive.most)};
 }
 
 // Successes that reach two replicas are counted by both, and so is what has been forgotten. What is
 // neutral does nothing a second time either.
 bool Auditor::MayCountAgain(const Written& written) const {
   if (!is_fleet_) return false;
-  if (IsSuccess(written.told.kind) || IsNeutral(written.told.kind)) return true;
+  if (IsSuccess(written.told.kind)) return true;
   const auto known = provider_reports_.find(written.told.target.provider);
   return known->second - written.provider_reports > kSurelyRemembered;
 }

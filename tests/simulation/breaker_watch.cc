@@ -327,7 +327,7 @@ void BreakerWatch::ForgetCalls() {
   lumps_.clear();
   failing_hosts_.clear();
   probes_.clear();
-  has_unknown_probes_ = false;
+  has_unknown_probes_ = has_lost_track_ = false;
   successes_ = 0;
   lost_in_a_row_ = 0;
 }
