@@ -140,10 +140,8 @@ class Health {
   FailureWindow& window() { return breaker_.window(); }
   const FailureWindow& window() const { return breaker_.window(); }
   // Another replica's state was read into this, in the place of `before`: watchers should look.
-  void NoteRead(const Health& before) {
-    version_ = before.version_ + 1;
-    if (before.override_.stamp().order == override_.stamp().order) overruled_ = before.overruled_;
-  }
+  // The counts that only this replica knows go over, unless the other has begun a generation.
+  void NoteRead(const Health& before, const HealthSettings& settings, MonotonicTime now);
   // The layout of bytes that can say all of this. Replicas of an earlier version read the first.
   int Layout() const { return override_.stamp().order == 0 ? 1 : kOverrideLayout; }
   bool HasLeaseOf(uint64_t reporter_id) const {

@@ -239,9 +239,7 @@ bool TargetTable::ReadProvider(Provider& provider, std::string_view bytes, micro
   if (!Read(bytes, shift, [&](StateReader& reader) { ExchangeProvider(reader, read); })) {
     return false;
   }
-  read.health.NoteRead(provider.health);
-  read.health.window().AddFresh(provider.health.window().fresh(), now,
-                                provider.settings->breaker.window);
+  read.health.NoteRead(provider.health, *provider.settings, now);
   provider.life = read.life;
   provider.order = read.order;
   provider.credential_fingerprint = std::move(read.credential_fingerprint);
@@ -261,9 +259,7 @@ bool TargetTable::ReadTarget(const FieldName& name, std::string_view bytes, micr
   const TargetName target{name.document.name, ModelOf(name)};
   Entry* entry = bytes.empty() ? Find(target).target : FindOrMake(target, now).target;
   if (entry == nullptr) return true;
-  read.NoteRead(entry->health);
-  read.window().AddFresh(entry->health.window().fresh(), now,
-                         entry->provider.settings->breaker.window);
+  read.NoteRead(entry->health, *entry->provider.settings, now);
   entry->health = std::move(read);
   NoteVersion(*entry);
   return true;

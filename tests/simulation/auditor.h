@@ -146,8 +146,8 @@ class Auditor {
     std::optional<std::pair<std::shared_ptr<const Grant>, std::string>> block_probe;
     MonotonicTime block_probe_until;
     MonotonicTime unknown_block_probe_until;  // after a doubt one may be out
-    Turn news = 0;                // the last turn that taught something about it
-    std::map<int, Turn> news_by;  // likewise, by the process that learned it
+    Turn news = 0;                            // the last turn that taught something about it
+    std::map<int, Turn> news_by;              // likewise, by the process that learned it
     MonotonicTime acknowledged_backoff, acknowledged_opening;
     // Where refused callers were sent by one deadline.
     MonotonicTime spread_deadline, first_return, last_return;

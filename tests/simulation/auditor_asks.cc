@@ -246,8 +246,9 @@ void Auditor::ComeBackAsTold(const AskFacts& ask, const Verdict& verdict) {
   for (size_t i = 0; i < ask.targets.size(); ++i) {
     // The next permit of a probe, and the next turn in a ramp, are guesses.
     const Key& provider = *Find(ProviderOf(ask.targets[i]));
-    const bool is_guess =
-        provider.block_probe || provider.unknown_block_probe_until > events_.now() || provider.IsRecovering() || Find(ask.targets[i])->IsRecovering();
+    const bool is_guess = provider.block_probe ||
+                          provider.unknown_block_probe_until > events_.now() ||
+                          provider.IsRecovering() || Find(ask.targets[i])->IsRecovering();
     if (!IsForSure(verdict.decisions[i].reason) || is_guess) return;
   }
   if (waiting_returns_ >= kWaitingReturns) return;

@@ -105,7 +105,9 @@ void Auditor::NoteNews(Key& key) {
 }
 
 bool Auditor::IsOvertaken(const common::Target& target) {
-  if (!is_fleet_ || is_in_doubt_ || process_ == 0 || knowledge_.up_to_date.contains(target.provider)) return false;
+  if (!is_fleet_ || is_in_doubt_ || process_ == 0 ||
+      knowledge_.up_to_date.contains(target.provider))
+    return false;
   const auto is_news = [&](const auto& news) {
     return news.first != process_ && news.second > knowledge_.turn;
   };

@@ -116,6 +116,14 @@ class Replica {
     return state;
   }
 
+  int64_t Calls() {
+    int64_t calls = 0;
+    table.Update([&](TargetTable& t, auto next_moment) {
+      calls = t.ViewOne(kTarget, next_moment())->window.calls;
+    });
+    return calls;
+  }
+
   std::string name;
   TargetName target = kTarget;  // of its asks and reports
   MemorySharedStore store;
@@ -184,6 +192,17 @@ TEST_F(FleetRunnerTest, CountsOfSuccessesReachTheOthersWithTheNextFlush) {
       EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.admissions, 14);
     });
   }
+}
+
+TEST_F(FleetRunnerTest, CountsThatNobodyHasSeenEndWithTheGenerationThatAnotherEnds) {
+  a.Report(a.Ask(), OutcomeKind::kSuccess);
+  for (int i = 0; i < 5; ++i) {
+    b.Report(b.Ask(), OutcomeKind::kUpstreamError);
+    clock.Advance(200ms);
+  }
+  a.Ask();
+  EXPECT_EQ(a.State(), HealthState::kOpen);
+  EXPECT_EQ(a.Calls(), 0);
 }
 
 TEST_F(FleetRunnerTest, OneProbeInTheWholeFleet) {
