@@ -148,7 +148,6 @@ asio::awaitable<std::optional<Failure>> Attempt::ReadBody(std::string& into) {
   }
   const size_t before = into.size();
   while (into.size() == before && !parser_->is_done()) {
-    if (IsClientsTimeUp()) co_return DeadlineExceeded();
     error_code error;
     const std::string_view bytes = co_await lease_->Read(error, ReadDeadline());
     if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");

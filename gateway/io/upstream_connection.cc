@@ -8,6 +8,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <tuple>
 #include <utility>
@@ -197,7 +198,12 @@ std::string_view UpstreamConnection::ReadReady(error_code& error) {
 }
 
 asio::awaitable<void> UpstreamConnection::WaitToRead() {
-  if (is_closed_ || (tls_ && tls_->HasMore())) co_return;
+  if (is_closed_) co_return;
+  if (tls_ && tls_->HasMore()) {
+    // Others, and the deadline, have their turn nevertheless.
+    co_await asio::post(loop_.context, asio::use_awaitable);
+    co_return;
+  }
   const bool has_to_write = tls_ && tls_->IsReadWaitingToWrite();
   co_await socket_.async_wait(has_to_write ? tcp::socket::wait_write : tcp::socket::wait_read,
                               kAwait);

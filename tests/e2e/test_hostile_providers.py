@@ -10,6 +10,7 @@ import pytest
 
 from support.attack import RawProvider, others_are_served
 from support.clients import CLIENTS
+from support.fake_provider.authority import Authority
 from support.stack import Pair
 
 TIMEOUTS = {"connect": "1s", "first_byte": "1s", "idle": "1s", "total": "2s"}
@@ -153,7 +154,7 @@ STREAMED = [
 class Attacked(Pair):
     """A pair, and for each attack a provider of its own."""
 
-    def __init__(self, programs):
+    def __init__(self, programs, authority):
         super().__init__(
             programs,
             routes={"openai": 1},
@@ -165,9 +166,13 @@ class Attacked(Pair):
         self.raw = {name.replace(" ", "-"): RawProvider(act) for name, (act, _) in ATTACKS.items()}
         self.raw["endless-words"] = RawProvider(drip(STREAM + ROLE % b"Honest", ROLE % b"word"))
         self.raw["impatient"] = RawProvider(say(TOO_LARGE, then_s=0.2))
+        tls = authority.server_context("good")
+        self.raw["comments-by-https"] = RawProvider(ATTACKS["comments"][0], tls)
         for name, raw in self.raw.items():
             provider = self.provider(name, "openai", TIMEOUTS)
             provider["base_url"] = raw.base_url
+            if raw.base_url.startswith("https:"):
+                provider["ca_file"] = str(authority.ca_path)
             self.config["providers"].append(provider)
             target = {"provider": name, "model": "m"}
             self.config["models"].append({"name": name, "targets": [target]})
@@ -179,8 +184,8 @@ class Attacked(Pair):
 
 
 @pytest.fixture(scope="module")
-def pair(shared_programs):
-    pair = Attacked(shared_programs)
+def pair(shared_programs, tmp_path_factory):
+    pair = Attacked(shared_programs, Authority(tmp_path_factory.mktemp("authority")))
     yield pair
     for raw in pair.raw.values():
         raw.close()
@@ -198,6 +203,15 @@ def test_the_provider_has_failed_and_nobody_else_suffers(pair, attack, client_na
     assert error["candor"]["kind"] in kinds, reply
     assert error["candor"]["fault"] == "provider"
     assert reply.status in (502, 504)
+
+
+def test_a_flood_by_https_leaves_others_and_the_timeout_their_turn(pair):
+    client = CLIENTS["messages"]
+    with pair.others_are_served() as meanwhile:
+        reply = client.ask(pair.gateway, "comments-by-https", stream=True)
+
+    assert client.failure(reply)["candor"]["kind"] == "upstream_timeout"
+    assert len(meanwhile.answers) > 3
 
 
 def test_a_stream_that_never_ends_is_ended_by_its_total_timeout(pair):

@@ -1,12 +1,13 @@
 """No room: the gateway turns the dearest away first, truthfully, and serves the others."""
 
 import contextlib
+import json
 import select
 
 import pytest
 
 from support.http_client import DEADLINE_S, RawConnection
-from support.programs import wait_until
+from support.programs import chat_request, wait_until
 from support.stack import Pair
 
 LARGE = 1_500_000  # bytes of a request; four times as much has to be free for a new one
@@ -42,11 +43,29 @@ def wait_for_a_word_on(connections):
     return next(c for c in connections if c.socket in readable)
 
 
-def head_of_a_request(length):
-    return (
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-        f"content-length: {length}\r\n\r\n"
-    ).encode()
+def head_of_a_request(length, *more):
+    lines = ["POST /v1/chat/completions HTTP/1.1", "host: x", "content-type: application/json"]
+    return "\r\n".join([*lines, f"content-length: {length}", *more, "", ""]).encode()
+
+
+class Announced:
+    """A request that was let in by its head; its body is still to come."""
+
+    def __init__(self, gateway, model, **fields):
+        self._body = json.dumps(chat_request(model, **fields)).encode()
+        self.connection = RawConnection(gateway.address)
+        self.connection.send(head_of_a_request(len(self._body), "expect: 100-continue"))
+        assert self.connection.socket.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    def send_body(self):
+        self.connection.send(self._body)
+        return self.connection
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.connection.close()
 
 
 def test_large_requests_are_turned_away_and_small_ones_served(pair):
@@ -146,6 +165,30 @@ def test_too_many_requests_are_turned_away_before_their_bodies(programs):
             connection.send(head_of_a_request(1000))
             assert_shed(connection.read_reply())
         assert pair.gateway.metrics()['candor_gateway_shed_total{what="request"}'] == 1
+
+
+def test_whose_body_comes_when_the_places_are_taken_is_turned_away_too(programs):
+    pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": {"inflight": 1}})
+    route = pair.solo()
+    route.first.next(**ENDLESS)
+    with Announced(pair.gateway, route.model) as late:
+        with pair.gateway.open_chat_stream(route.model):
+            assert_shed(late.send_body().read_reply())
+    assert route.first.attempt_count() == 1
+
+
+def test_a_provider_is_not_asked_where_there_is_no_memory_for_the_translation(pair):
+    route = pair.route_of("gemini")
+    route.first.next(before_headers="stall")
+    with (
+        Announced(pair.gateway, route.model, user="x" * LARGE) as late,
+        Announced(pair.gateway, route.model, user="x" * LARGE) as first,
+    ):
+        first.send_body()
+        route.first.wait_for_attempts(1)
+        assert_shed(late.send_body().read_reply())
+    assert route.first.attempt_count() == 1
+    wait_until_nothing_is_held(pair)
 
 
 def test_of_too_many_connections_the_idle_ones_make_room(programs):

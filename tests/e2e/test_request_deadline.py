@@ -1,15 +1,22 @@
 """x-candor-timeout-ms: the client says how long its request may take, all attempts together.
 
-The providers' own timeouts are far longer, so a test that ends has seen the client's."""
+All other timeouts are far longer than these tests wait, so one that ends has seen the client's."""
+
+import json
 
 import pytest
 
 from support.clients import CLIENTS
 from support.http_client import RawConnection
+from support.programs import chat_request
 from support.stack import Pair, ask
 
 PATIENT = {"connect": "60s", "first_byte": "60s", "idle": "60s", "total": "60s"}
-PAIR = {"timeouts": PATIENT, "routes": {"openai": 30, "anthropic": 3}}
+PAIR = {
+    "timeouts": PATIENT,
+    "routes": {"openai": 30, "anthropic": 3},
+    "gateway_config": {"limits": {"body_timeout": "60s"}},
+}
 SHORT = {"x-candor-timeout-ms": "300"}
 LONG = {"x-candor-timeout-ms": "60000"}
 DONE = "[DONE]"
@@ -166,9 +173,14 @@ def test_waiting_for_ratelimitd_counts(programs):
     gateway = programs.gateway(config)
     route = pair.solo()
     assert gateway.chat(route.model).status == 200
+    body = json.dumps(chat_request(route.model)).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
     pair.ratelimitd.pause()
     try:
-        reply = gateway.chat(route.model, SHORT)
+        with RawConnection(gateway.address) as connection:
+            connection.socket.settimeout(8)  # Later the gateway would give ratelimitd up itself.
+            connection.send(f"{head}x-candor-timeout-ms: 300\r\n\r\n".encode() + body)
+            reply = connection.read_reply()
     finally:
         pair.ratelimitd.resume()
 

@@ -7,12 +7,23 @@ import pytest
 
 PAIR = {"timeouts": {"connect": "300ms", "first_byte": "400ms", "idle": "300ms", "total": "1500ms"}}
 DONE = "[DONE]"
+# Which of the timeouts it was.
+NOT_BEGUN = "did not begin its answer"
+SILENT = "went silent"
+NOT_FINISHED = "did not finish its answer"
 
 
-def assert_timed_out(reply):
+def assert_timed_out(reply, why):
     assert (reply.status, reply.kind()) == (504, "upstream_timeout"), reply
+    assert why in reply.error()["message"]
     assert reply.error()["candor"]["fault"] == "provider"
     assert reply.header("x-should-retry") == "true"
+
+
+def assert_timed_out_in_stream(event, why):
+    error = json.loads(event)["error"]
+    assert error["candor"]["kind"] == "upstream_timeout"
+    assert why in error["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -20,7 +31,7 @@ def test_first_byte(pair, stream):
     route = pair.solo()
     route.first.next(delay_ms=60_000)
 
-    assert_timed_out(pair.gateway.chat(route.model, stream=stream))
+    assert_timed_out(pair.gateway.chat(route.model, stream=stream), NOT_BEGUN)
     assert route.first.wait_for_outcome("client_gone"), "the provider need not go on"
 
 
@@ -28,21 +39,21 @@ def test_first_byte_means_the_first_output(pair):
     route = pair.solo()
     route.first.next(cut_after_events=1, end="stall")
 
-    assert_timed_out(pair.gateway.chat(route.model, stream=True))
+    assert_timed_out(pair.gateway.chat(route.model, stream=True), NOT_BEGUN)
 
 
 def test_pings_do_not_stop_the_first_byte_timeout(pair):
     route = pair.solo()
     route.first.next(events=[": ping"] * 1000, chunk_delay_ms=100)
 
-    assert_timed_out(pair.gateway.chat(route.model, stream=True))
+    assert_timed_out(pair.gateway.chat(route.model, stream=True), NOT_BEGUN)
 
 
 def test_idle_inside_a_whole_answer(pair):
     route = pair.solo()
     route.first.next(cut_after_bytes=10, end="stall")
 
-    assert_timed_out(pair.gateway.chat(route.model))
+    assert_timed_out(pair.gateway.chat(route.model), SILENT)
 
 
 def test_idle_stream(pair):
@@ -53,7 +64,7 @@ def test_idle_stream(pair):
 
     events = reply.events()
     assert DONE not in events
-    assert json.loads(events[-1])["error"]["candor"]["kind"] == "upstream_timeout"
+    assert_timed_out_in_stream(events[-1], SILENT)
     assert not reply.is_cut
 
 
@@ -64,14 +75,14 @@ def test_total_of_a_stream_that_never_ends(pair):
     reply = pair.gateway.chat(route.model, stream=True)
 
     assert DONE not in reply.events()
-    assert json.loads(reply.events()[-1])["error"]["candor"]["kind"] == "upstream_timeout"
+    assert_timed_out_in_stream(reply.events()[-1], NOT_FINISHED)
 
 
 def test_total_of_a_whole_answer_that_drips(pair):
     route = pair.solo()
     route.first.next(drip_bytes=1, chunk_delay_ms=50)
 
-    assert_timed_out(pair.gateway.chat(route.model))
+    assert_timed_out(pair.gateway.chat(route.model), NOT_FINISHED)
 
 
 def test_a_slow_but_steady_answer_is_no_failure(pair):
