@@ -48,8 +48,13 @@ FleetOutcome FleetRunner::RunOn(std::vector<DocumentKey> keys, std::span<FleetJo
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
 
-  MonotonicTime asked_at = TableTime();
-  auto loaded = store_.Load(state_.Reads(keys));
+  MonotonicTime asked_at;
+  std::vector<DocumentRead> reads;
+  table_.Update([&](TargetTable& table, auto next_moment) {
+    asked_at = next_moment().now;
+    reads = state_.Reads(table, keys);
+  });
+  auto loaded = store_.Load(reads);
   if (!loaded.ok()) return DecideAlone(jobs);
   for (int attempt = 1;; ++attempt) {
     const std::vector<DocumentWrite> writes = Decide(keys, *loaded, asked_at, jobs);

@@ -29,12 +29,15 @@ uint64_t DecisiveHash(const TargetTable& table, const FieldName& name) {
 
 }  // namespace
 
-std::vector<DocumentRead> FleetState::Reads(std::span<const DocumentKey> keys) const {
+std::vector<DocumentRead> FleetState::Reads(const TargetTable& table,
+                                            std::span<const DocumentKey> keys) const {
   std::vector<DocumentRead> reads;
   reads.reserve(keys.size());
   for (const DocumentKey& key : keys) {
     const auto known = documents_.find(key);
-    reads.push_back({key, known == documents_.end() ? std::string() : known->second.version});
+    // What the table has forgotten for want of room must be read again.
+    const bool is_known = known != documents_.end() && !table.FieldsOf(key).empty();
+    reads.push_back({key, is_known ? known->second.version : std::string()});
   }
   return reads;
 }
@@ -235,7 +238,10 @@ std::vector<DocumentWrite> FleetState::FreshCounts(TargetTable& table, Monotonic
   for (const auto& [name, fresh] : fresh_) changed[name.document].insert(name.field);
   touched_.clear();
   pending_.clear();
-  for (const auto& [key, fields] : changed) AddWrite(table, key, fields, now);
+  for (const auto& [key, fields] : changed) {
+    // That there is no room for a provider here is no reason to erase it for everybody.
+    if (!table.FieldsOf(key).empty()) AddWrite(table, key, fields, now);
+  }
   return Writes();
 }
 

@@ -53,7 +53,8 @@ class FleetState {
   // `replica_id` distinguishes this process from every other one: draw it by chance.
   explicit FleetState(uint64_t replica_id) : replica_id_(replica_id) {}
 
-  std::vector<DocumentRead> Reads(std::span<const DocumentKey> keys) const;
+  std::vector<DocumentRead> Reads(const TargetTable& table,
+                                  std::span<const DocumentKey> keys) const;
   // `keys` are those of the reads, or of the writes that met a conflict. `estimate` is what the
   // table takes the time of the reading for: differs from it when the store's clock was moved.
   void Import(TargetTable& table, std::span<const DocumentKey> keys, const LoadResult& loaded,

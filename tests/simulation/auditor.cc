@@ -119,6 +119,8 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
     Fail("I4", "a new report was taken for a duplicate");
   }
   if (is_repeated_here && ack != AckStatus::kDuplicate) Fail("I4", "a report counted twice");
+  // A copy that was long on its way says the same age, and seems younger.
+  if (ack != AckStatus::kDuplicate) told.happened_at = std::max(told.happened_at, now - age);
   if (is_in_doubt_) {
     JudgeReportInDoubt(told.target, told, ack);
     JudgeReportInDoubt(provider, told, ack);
@@ -127,8 +129,6 @@ AckStatus Auditor::OnReport(const std::string& reporter, uint64_t sequence_numbe
   if (!is_fresh && ack != AckStatus::kDuplicate) {
     if (!was_in_doubt && !MayCountAgain(written)) Fail("I4", "two replicas counted one report");
     told.may_be_forgotten |= was_in_doubt;
-    // A copy that was long on its way says the same age, and seems younger.
-    told.happened_at = std::max(told.happened_at, now - age);
   }
   if (is_overtaken) {
     if (ack == AckStatus::kDuplicate) return ack;

@@ -94,7 +94,7 @@ BreakerWatch::Quorum Auditor::QuorumFor(const ratelimitd::BreakerSettings& setti
 // neutral does nothing a second time either.
 bool Auditor::MayCountAgain(const Written& written) const {
   if (!is_fleet_) return false;
-  if (IsSuccess(written.told.kind)) return true;
+  if (IsSuccess(written.told.kind) || written.told.may_be_forgotten) return true;
   const auto known = provider_reports_.find(written.told.target.provider);
   return known->second - written.provider_reports > kSurelyRemembered;
 }
@@ -159,6 +159,7 @@ void Auditor::EndDoubt() {
   is_in_doubt_ = false;
   const MonotonicTime now = events_.now();
   trace_.Note("certainty", {});
+  hosts_.ForgetNews(now);
   for (auto& [name, key] : keys_) {
     const Look look = fleet_->LookAt(name).value_or(Look());
     for (const auto& [whose, own] : own_) {

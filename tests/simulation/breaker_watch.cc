@@ -458,7 +458,9 @@ void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, 
 
 void BreakerWatch::OnClockStep(MonotonicTime now) {
   rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(now)});
-  admissions_.clear();
+  // Those that had not been told yet are told now.
+  std::erase_if(admissions_, [&](MonotonicTime at) { return now - at > news_takes_; });
+  std::fill(admissions_.begin(), admissions_.end(), now);
 }
 
 void BreakerWatch::OnCountsLost(MonotonicTime now) {
@@ -492,7 +494,8 @@ double BreakerWatch::RateBefore(MonotonicTime now) const {
   int admissions = 0;
   MonotonicTime first = now;
   for (const MonotonicTime at : admissions_) {
-    if (now - at <= 60s) ++admissions;
+    // Those of a replica that tells of them late are counted late.
+    if (now - at <= 60s + news_takes_) ++admissions;
     if (now - at <= 55s) first = std::min(first, at);
   }
   return admissions / std::max(1.0, Seconds(now - first));

@@ -63,6 +63,10 @@ class LiveHosts {
     }
     return {static_cast<int>(surely.size()), static_cast<int>(perhaps.size())};
   }
+  // What replicas had told each other may be lost: all is news again.
+  void ForgetNews(MonotonicTime now) {
+    for (auto& [name, reporter] : reporters_) reporter.first_word = now;
+  }
   void Clear() { reporters_.clear(); }
 
  private:
