@@ -17,7 +17,7 @@ build_packages=(
   libsqlite3-dev libhiredis-dev libgtest-dev libgmock-dev)
 run_packages=(ca-certificates curl python3)
 test_packages=(clang-format-14 faketime openssl prometheus python3-venv redis-server)
-bench_packages=(nginx-light wrk libbenchmark-dev)
+bench_packages=(nginx-light wrk libbenchmark-dev redis-server)
 
 say() { printf '\n== %s\n' "$*"; }
 die() {
