@@ -148,6 +148,11 @@ class FleetRunnerTest : public testing::Test {
     }
   }
   bool IsAdmitted(Replica& replica) { return replica.Ask().granted_index == 0; }
+  static void ExpectRefused(Replica& replica, milliseconds at_most) {
+    const Verdict verdict = replica.Ask();
+    EXPECT_EQ(verdict.granted_index, -1);
+    EXPECT_LE(verdict.retry_after, at_most);
+  }
 
   FakeClock clock;
   SimulatedRedis redis{clock};
@@ -373,9 +378,7 @@ TEST_F(FleetRunnerTest, AStoreClockSetBackKeepsWhatRemained) {
   redis.step = -1h;
   for (Replica* replica : {&b, &a}) {
     replica->Ask();
-    const Verdict verdict = replica->Ask();
-    EXPECT_EQ(verdict.granted_index, -1);
-    EXPECT_LE(verdict.retry_after, 40s);
+    ExpectRefused(*replica, 40s);
   }
   clock.Advance(40s);
   EXPECT_TRUE(IsAdmitted(a));
@@ -391,9 +394,7 @@ TEST_F(FleetRunnerTest, AStoreThatComesBackWithAnotherClockKeepsWhatRemained) {
     redis.step = step;
     a.runner.Refresh();
     a.Ask();
-    const Verdict verdict = a.Ask();
-    EXPECT_EQ(verdict.granted_index, -1);
-    EXPECT_LE(verdict.retry_after, 40s);
+    ExpectRefused(a, 40s);
   }
 }
 
@@ -403,9 +404,7 @@ TEST_F(FleetRunnerTest, AStoreClockSetForwardKeepsWhatRemained) {
   for (const auto step : {StoreTime(50min), StoreTime(365 * 24h)}) {
     redis.step += step;
     for (Replica* replica : {&a, &b}) {
-      const Verdict verdict = replica->Ask();
-      EXPECT_EQ(verdict.granted_index, -1);
-      EXPECT_LE(verdict.retry_after, 40s);
+      ExpectRefused(*replica, 40s);
     }
   }
   clock.Advance(40s);
@@ -425,9 +424,7 @@ TEST_F(FleetRunnerTest, WhatAProcessLearnedBeforeItKnewTheTimeKeepsItsLength) {
   b.Ask();
   late.runner.Flush();
   late.target = kTarget;
-  const Verdict verdict = late.Ask();
-  EXPECT_EQ(verdict.granted_index, -1);
-  EXPECT_LE(verdict.retry_after, 40s);
+  ExpectRefused(late, 40s);
   clock.Advance(40s);
   EXPECT_TRUE(IsAdmitted(late));
   EXPECT_TRUE(IsAdmitted(a));
