@@ -250,6 +250,20 @@ TEST_F(FleetRunnerTest, AFailureRepeatedToAnotherReplicaCountsOnce) {
   EXPECT_EQ(a.Report(report), AckStatus::kDuplicate);
 }
 
+TEST_F(FleetRunnerTest, AProviderForgottenByOneForWantOfRoomIsForgottenByNobodyElse) {
+  TableSettings settings;
+  settings.max_targets = 1;
+  Replica small(3, clock, redis, settings);
+  small.Report(small.Ask(), OutcomeKind::kSuccess);
+  const AttemptReport report = a.Draft(a.Ask(), OutcomeKind::kCallerError);
+  EXPECT_EQ(a.Report(report), AckStatus::kApplied);
+  small.Ask();
+  small.target = {"mistral", "large"};
+  small.Ask();
+  small.runner.Flush();
+  EXPECT_EQ(b.Report(report), AckStatus::kDuplicate);
+}
+
 TEST_F(FleetRunnerTest, AReportDecidedAgainAfterAConflictIsNoDuplicate) {
   const Verdict grant = a.Ask();
   a.store.before_next_commit = [&] { b.Report(b.Ask(), OutcomeKind::kUpstreamError); };
