@@ -7,8 +7,12 @@ import pytest
 from support.http_client import RawConnection
 from support.programs import chat_request, wait_until
 
-# A single failure would open this breaker, so one that is counted wrongly shows.
-PAIR = {"ratelimitd_config": {"defaults": {"breaker": {"consecutive": 1, "min_calls": 1}}}}
+# A single failure would open this breaker, so one that is counted wrongly shows. No timeout ends an
+# attempt before the client's leaving does.
+PAIR = {
+    "ratelimitd_config": {"defaults": {"breaker": {"consecutive": 1, "min_calls": 1}}},
+    "timeouts": {"first_byte": "60s", "idle": "60s", "total": "60s"},
+}
 
 ASKED_BEFORE = 3
 

@@ -1,5 +1,6 @@
 """Providers that say something before they have read a large request. A refusal is what the client
-is told, though the provider reads no more and keeps the connection; that serves nobody else then."""
+is told, though the provider reads no more and keeps the connection; that serves nobody else then.
+Nor does any other on which an answer is not the last word."""
 
 import json
 import select
@@ -12,7 +13,7 @@ from support.fake_provider.authority import Authority
 from support.stack import TIMEOUTS, Pair
 
 LARGE = 20_000_000  # bytes: more than the kernels of both sides keep
-WAIT_S = 60
+WAIT_S = 30  # Less than an idle connection is kept.
 ERROR = {"message": "The provider says no.", "type": "t", "param": None, "code": None}
 CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
 ANSWER = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [CHOICE]}
@@ -67,6 +68,11 @@ CASES = {
     "hints first": (answer(HINTS, reply(200, ANSWER)), 200, None),
     "answer first": (answer(reply(200, ANSWER), b""), 200, None),
 }
+# A small request is answered, and the connection is of no use any more.
+SPENT = {
+    "farewell": say(reply(200, ANSWER, "connection: close")),
+    "more": say(reply(200, ANSWER) + b"HTTP/1.1 200 OK\r\n"),
+}
 BOTH = pytest.mark.parametrize("scheme", ["http", "https"])
 
 
@@ -97,7 +103,7 @@ def providers(tmp_path_factory):
     tls = {"http": None, "https": authority.server_context("good")}
     made = {
         (name, scheme): Watched(act, tls[scheme])
-        for name, (act, _, _) in CASES.items()
+        for name, act in [*((name, case[0]) for name, case in CASES.items()), *SPENT.items()]
         for scheme in tls
     }
     yield authority, made
@@ -146,3 +152,10 @@ def test_the_connection_serves_nobody_else(gateway, providers, scheme):
     for _ in range(2):
         assert gateway.chat(f"{scheme}-too-large", user="x" * LARGE).status == 413
         watched.wait_for_end()
+
+
+@BOTH
+@pytest.mark.parametrize("case", SPENT)
+def test_one_that_is_spent_is_closed(gateway, providers, case, scheme):
+    assert gateway.chat(f"{scheme}-{case}").status == 200
+    providers[1][case, scheme].wait_for_end()

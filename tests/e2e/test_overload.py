@@ -156,6 +156,15 @@ def test_a_client_that_has_gone_gives_its_memory_back(pair):
     wait_until_nothing_is_held(pair)
 
 
+def test_an_idle_connection_holds_nothing(pair):
+    route = pair.solo()
+    with RawConnection(pair.gateway.address) as connection:
+        body = json.dumps(chat_request(route.model, user="x" * LARGE)).encode()
+        connection.send(head_of_a_request(len(body)) + body)
+        assert connection.read_reply().status == 200
+        wait_until_nothing_is_held(pair)
+
+
 def test_too_many_requests_are_turned_away_before_their_bodies(programs):
     pair = Pair(programs, routes={"openai": 1}, gateway_config={"limits": {"inflight": 1}})
     route = pair.solo()

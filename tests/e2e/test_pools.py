@@ -8,6 +8,7 @@ import time
 import pytest
 
 from support.programs import wait_until
+from support.stack import TIMEOUTS
 
 
 def connections_of(route):
@@ -20,7 +21,8 @@ def test_an_idle_connection_is_reused(pair, stream):
     for _ in range(5):
         assert pair.gateway.chat(route.model, stream=stream).status == 200
 
-    assert len(set(connections_of(route))) == 1
+    # The end of a stream's body may come after the client has its last event, and asks again.
+    assert len(set(connections_of(route))) <= (2 if stream else 1)
 
 
 @pytest.mark.parametrize("status", [400, 429, 500])
@@ -178,3 +180,21 @@ def test_descriptors_do_not_pile_up(pair):
             route = pair.solo()
 
     wait_until(lambda: pair.gateway.open_descriptors() <= before + 10, "connections are closed")
+
+
+def test_a_complete_stream_that_does_not_end_keeps_its_place_for_a_moment_only(programs, pair):
+    fake = pair.fake.named("lingering")
+    provider = pair.openai_provider("lingering", {**TIMEOUTS, "connect": "20s"})
+    config = {
+        **pair.config,
+        "providers": [{**provider, "max_connections": 1}],
+        "models": [{"name": "m", "targets": [{"provider": "lingering", "model": "m"}]}],
+    }
+    gateway = programs.gateway(config, "lingering")
+    choice = '{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}'
+    events = ['data: {"choices":[%s]}' % choice, "data: [DONE]", ": and more"]
+    fake.next(events=events, cut_after_events=2, end="stall")
+
+    assert gateway.chat("m", stream=True).events()[-1] == "[DONE]"
+    assert gateway.chat("m").status == 200
+    assert len({attempt.connection for attempt in fake.attempts()}) == 2

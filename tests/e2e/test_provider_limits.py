@@ -1,7 +1,10 @@
 """Limits configured in ratelimitd for a provider: all gateways together stay below them."""
 
-from support.programs import wait_until
-from support.stack import Pair
+import json
+
+from support.http_client import RawConnection
+from support.programs import chat_request, wait_until
+from support.stack import Pair, ask
 
 LIMITS = {
     "first-0": {"requests_per_minute": 3},
@@ -50,3 +53,37 @@ def test_concurrent_requests(programs):
         assert pair.gateways[1].chat(route.model).kind() == "no_provider_available"
 
     wait_until(lambda: pair.gateways[1].chat(route.model).status == 200, "the place is free again")
+
+
+def test_the_permit_of_a_client_that_has_left_is_given_back(programs):
+    """It left while ratelimitd was asked, so nothing is ever sent by that permit."""
+    providers = [{"name": "first-0", "limits": {"concurrent": 1}}]
+    pair = Pair(
+        programs,
+        gateways=0,
+        routes={"openai": 1},
+        doubles=False,
+        ratelimitd_config={"providers": providers},
+    )
+    config = {**pair.config, "ratelimitd": ask(pair.ratelimitd.address, deadline="10s")}
+    gateway = programs.gateway(config)
+    route = pair.solo()
+    assert gateway.chat(route.model).status == 200
+    body = json.dumps(chat_request(route.model)).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+
+    def in_flight():
+        return gateway.metrics()["candor_gateway_requests_in_flight"]
+
+    pair.ratelimitd.pause()
+    try:
+        with RawConnection(gateway.address) as connection:
+            connection.send(head.encode() + body)
+            wait_until(lambda: in_flight() == 1, "it asks")
+        gateway.get("/v1/models")  # By now the gateway has seen the client leave.
+    finally:
+        pair.ratelimitd.resume()
+
+    wait_until(lambda: in_flight() == 0, "it is over")
+    assert gateway.chat(route.model).status == 200
+    assert route.first.attempt_count() == 2
