@@ -253,9 +253,14 @@ void BreakerWatch::CountFailure(const BreakerSettings& settings, const Told& tol
     lumps_.emplace_back(told.reporter, told.happened_at);
     ++row_.most;
   }
-  if (!is_sure) return;
   MonotonicTime& last = last_counted_[told.reporter];
-  if (told.happened_at - last > settings.lump + kRounding) ++row_.least;
+  MonotonicTime& last_unsure = last_perhaps_counted_[told.reporter];
+  if (!is_sure) {
+    last_unsure = std::max(last_unsure, told.happened_at);
+    return;
+  }
+  const MonotonicTime lump_ends = std::max(last, last_unsure) + settings.lump + kRounding;
+  if (told.happened_at > lump_ends) ++row_.least;
   last = std::max(last, told.happened_at);
 }
 
@@ -324,6 +329,7 @@ void BreakerWatch::ForgetCalls() {
   calls_.clear();
   admissions_.clear();
   last_counted_.clear();
+  last_perhaps_counted_.clear();
   lumps_.clear();
   failing_hosts_.clear();
   probes_.clear();
@@ -448,6 +454,7 @@ void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, 
   for (Call& call : calls_) call.is_sure = false;
   for (auto& [host, failure] : failing_hosts_) failure.is_sure = false;
   last_counted_.clear();
+  last_perhaps_counted_.clear();
   probes_.clear();
   has_unknown_probes_ = has_lost_track_ = true;
   successes_ = 0;

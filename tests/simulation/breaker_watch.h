@@ -137,7 +137,8 @@ class BreakerWatch {
   Row row_;
   std::deque<Call> calls_;
   std::deque<MonotonicTime> admissions_;
-  std::map<std::string, MonotonicTime> last_counted_;         // by reporter, surely
+  std::map<std::string, MonotonicTime> last_counted_;  // by reporter, surely
+  std::map<std::string, MonotonicTime> last_perhaps_counted_;
   std::vector<std::pair<std::string, MonotonicTime>> lumps_;  // by reporter, perhaps
   struct HostFailure {
     MonotonicTime at;
