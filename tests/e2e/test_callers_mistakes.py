@@ -1,11 +1,9 @@
 """What the caller did wrong leaves every breaker, backoff and block untouched."""
 
-import json
-
 import pytest
 
 from support.http_client import RawConnection
-from support.programs import chat_request, wait_until
+from support.programs import raw_chat, wait_until
 
 # A single failure would open this breaker, so one that is counted wrongly shows. No timeout ends an
 # attempt before the client's leaving does.
@@ -111,10 +109,8 @@ def test_an_unknown_model_asks_nobody(pair):
 
 def _leave_after_sending(pair, route, stream):
     already = route.first.attempt_count()
-    body = json.dumps(chat_request(route.model, stream=stream)).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
     with RawConnection(pair.gateway.address) as connection:
-        connection.send(head.encode() + body)
+        connection.send(raw_chat(route.model, stream=stream))
         route.first.wait_for_attempts(already + 1)
 
 

@@ -7,7 +7,7 @@ import select
 import pytest
 
 from support.http_client import DEADLINE_S, RawConnection
-from support.programs import chat_request, wait_until
+from support.programs import chat_request, raw_chat, wait_until
 from support.stack import Pair
 
 LARGE = 1_500_000  # bytes of a request; four times as much has to be free for a new one
@@ -159,8 +159,7 @@ def test_a_client_that_has_gone_gives_its_memory_back(pair):
 def test_an_idle_connection_holds_nothing(pair):
     route = pair.solo()
     with RawConnection(pair.gateway.address) as connection:
-        body = json.dumps(chat_request(route.model, user="x" * LARGE)).encode()
-        connection.send(head_of_a_request(len(body)) + body)
+        connection.send(raw_chat(route.model, user="x" * LARGE))
         assert connection.read_reply().status == 200
         wait_until_nothing_is_held(pair)
 

@@ -1,9 +1,7 @@
 """Limits configured in ratelimitd for a provider: all gateways together stay below them."""
 
-import json
-
 from support.http_client import RawConnection
-from support.programs import chat_request, wait_until
+from support.programs import raw_chat, wait_until
 from support.stack import Pair, ask
 
 LIMITS = {
@@ -69,8 +67,6 @@ def test_the_permit_of_a_client_that_has_left_is_given_back(programs):
     gateway = programs.gateway(config)
     route = pair.solo()
     assert gateway.chat(route.model).status == 200
-    body = json.dumps(chat_request(route.model)).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
 
     def in_flight():
         return gateway.metrics()["candor_gateway_requests_in_flight"]
@@ -78,7 +74,7 @@ def test_the_permit_of_a_client_that_has_left_is_given_back(programs):
     pair.ratelimitd.pause()
     try:
         with RawConnection(gateway.address) as connection:
-            connection.send(head.encode() + body)
+            connection.send(raw_chat(route.model))
             wait_until(lambda: in_flight() == 1, "it asks")
         gateway.get("/v1/models")  # By now the gateway has seen the client leave.
     finally:

@@ -2,13 +2,11 @@
 
 All other timeouts are far longer than these tests wait, so one that ends has seen the client's."""
 
-import json
-
 import pytest
 
 from support.clients import CLIENTS
 from support.http_client import RawConnection
-from support.programs import chat_request
+from support.programs import raw_chat
 from support.stack import Pair, ask
 
 PATIENT = {"connect": "60s", "first_byte": "60s", "idle": "60s", "total": "60s"}
@@ -173,13 +171,11 @@ def test_waiting_for_ratelimitd_counts(programs):
     gateway = programs.gateway(config)
     route = pair.solo()
     assert gateway.chat(route.model).status == 200
-    body = json.dumps(chat_request(route.model)).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
     pair.ratelimitd.pause()
     try:
         with RawConnection(gateway.address) as connection:
             connection.socket.settimeout(8)  # Later the gateway would give ratelimitd up itself.
-            connection.send(f"{head}x-candor-timeout-ms: 300\r\n\r\n".encode() + body)
+            connection.send(raw_chat(route.model, "x-candor-timeout-ms: 300"))
             reply = connection.read_reply()
     finally:
         pair.ratelimitd.resume()

@@ -242,6 +242,13 @@ def chat_request(model, **fields):
     return {"model": model, "messages": [{"role": "user", "content": "Say hello."}], **fields}
 
 
+def raw_chat(model, *header_lines, **fields):
+    """The bytes of a chat completion's request, for a RawConnection."""
+    body = json.dumps(chat_request(model, **fields))
+    lines = ["POST /v1/chat/completions HTTP/1.1", "host: x", f"content-length: {len(body)}"]
+    return "\r\n".join([*lines, *header_lines, "", body]).encode()
+
+
 class FakeProvider(Program):
     """tests/support/fake_provider with verbs. One process plays any number of providers."""
 
