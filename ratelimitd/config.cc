@@ -1,7 +1,5 @@
 #include "ratelimitd/config.h"
 
-#include <unistd.h>
-
 #include <optional>
 #include <string>
 #include <string_view>
@@ -154,7 +152,19 @@ void ReadSentinels(ConfigObject& object, RedisSettings& redis) {
   object.ReadSecret("sentinel_password", redis.sentinel_password);
 }
 
-void ReadRedis(ConfigObject& object, RedisSettings& redis) {
+// What only a connection with TLS has.
+void CheckRedisTls(ConfigObject& object, const ConfigEnvironment& environment,
+                   const RedisSettings& redis) {
+  for (const std::string_view key : {"ca_file", "tls_server_name"}) {
+    if (redis.is_tls || !object.Has(key)) continue;
+    object.Complain(key, "needs TLS: begin the url with rediss://, or leave this away");
+  }
+  std::vector<common::TlsComplaint> complaints;
+  common::ReadTlsFiles({.ca_file = redis.ca_file}, environment, complaints);
+  for (const auto& complaint : complaints) object.Complain("ca_file", complaint.text);
+}
+
+void ReadRedis(ConfigObject& object, const ConfigEnvironment& environment, RedisSettings& redis) {
   std::string url = "redis://127.0.0.1:6379/0";
   object.ReadString("url", url);
   if (!ParseRedisUrl(url, redis)) {
@@ -170,9 +180,7 @@ void ReadRedis(ConfigObject& object, RedisSettings& redis) {
   object.ReadString("prefix", redis.prefix);
   object.ReadDuration("timeout", redis.timeout, {kShortest, std::chrono::seconds(10)});
   ReadSentinels(object, redis);
-  if (!redis.ca_file.empty() && access(redis.ca_file.c_str(), R_OK) != 0) {
-    object.Complain("ca_file", "must name a readable PEM file");
-  }
+  CheckRedisTls(object, environment, redis);
   if (!redis.username.empty() && redis.password.IsEmpty()) {
     object.Complain("username", "needs a password too");
   }
@@ -210,15 +218,19 @@ bool IsLoopback(std::string_view address) {
   return host == "localhost" || host == "[::1]" || host.substr(0, 4) == "127.";
 }
 
+// Whether two listeners would want one port. Those on port 0 never do.
+bool IsSamePort(std::string_view address, std::string_view other) {
+  return address == other && address.substr(address.rfind(':') + 1) != "0";
+}
+
 void ReadAdminService(SectionReader& reader, const ConfigEnvironment& environment,
-                      const common::TlsPaths& of_main, ConfigObject& object,
-                      AdminServiceConfig& admin) {
+                      const Config& main, ConfigObject& object, AdminServiceConfig& admin) {
   admin.is_on = true;
   object.ReadString("listen", admin.listen);
   object.ReadStrings("client_names", admin.client_names);
   reader.Section(object, "tls", [&](ConfigObject& o) { ReadTls(o, environment, admin.tls); });
   const bool is_own = !admin.listen.empty();
-  const common::TlsPaths& tls = is_own ? admin.tls : of_main;
+  const common::TlsPaths& tls = is_own ? admin.tls : main.tls;
   if (object.Has("tls") && !is_own) {
     object.Complain("tls", "belongs to a listener of its own: say where, listen: 127.0.0.1:50052");
   }
@@ -236,9 +248,12 @@ void ReadAdminService(SectionReader& reader, const ConfigEnvironment& environmen
     object.Complain("listen",
                     "is open to others: listen on 127.0.0.1, or add tls with a client_ca_file");
   }
+  if (is_own && (IsSamePort(admin.listen, main.listen) || IsSamePort(admin.listen, main.admin))) {
+    object.Complain("listen", "is taken by another listener of this file: give it another port");
+  }
 }
 
-void ReadStore(ConfigObject& object, StoreConfig& store) {
+void ReadStore(ConfigObject& object, const ConfigEnvironment& environment, StoreConfig& store) {
   using Kind = StoreConfig::Kind;
   auto kind = static_cast<size_t>(store.kind);
   object.ReadChoice("kind", {"sqlite", "memory", "redis"}, kind);
@@ -249,7 +264,7 @@ void ReadStore(ConfigObject& object, StoreConfig& store) {
   }
   if (store.path.empty()) object.Complain("path", "must not be empty");
   if (store.kind == Kind::kRedis) {
-    ReadRedis(object, store.redis);
+    ReadRedis(object, environment, store.redis);
   } else if (object.Has("url")) {
     object.Complain("url", "only the redis store has a url");
   }
@@ -291,9 +306,12 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
     ConfigObject object(root, "ratelimitd", environment, errors);
     object.ReadString("listen", config.listen);
     object.ReadString("admin", config.admin);
+    if (IsSamePort(config.admin, config.listen)) {
+      object.Complain("admin", "is the address of listen too: give it another port");
+    }
     reader.Section(object, "tls", [&](ConfigObject& o) { ReadTls(o, environment, config.tls); });
     reader.Section(object, "admin_service", [&](ConfigObject& o) {
-      ReadAdminService(reader, environment, config.tls, o, config.admin_service);
+      ReadAdminService(reader, environment, config, o, config.admin_service);
     });
     int64_t threads = config.threads;
     object.ReadInt("threads", threads, {0, 256});
@@ -302,7 +320,8 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
     auto level = static_cast<size_t>(config.log_level);
     object.ReadChoice("log_level", {"debug", "info", "warning", "error"}, level);
     config.log_level = static_cast<common::LogLevel>(level);
-    reader.Section(object, "store", [&](ConfigObject& o) { ReadStore(o, config.store); });
+    reader.Section(object, "store",
+                   [&](ConfigObject& o) { ReadStore(o, environment, config.store); });
     reader.Section(object, "bounds", [&](ConfigObject& o) { ReadBounds(o, config.table); });
     reader.Section(object, "retry_budget",
                    [&](ConfigObject& o) { ReadRetryBudget(o, config.table.retry_budget); });
@@ -322,11 +341,11 @@ absl::StatusOr<Config> ReadConfig(const std::string& path) {
 }
 
 bool NeedsRestart(const Config& current, const Config& next) {
-  return current.listen != next.listen || current.admin != next.admin || current.tls != next.tls ||
-         current.admin_service != next.admin_service || current.threads != next.threads ||
-         current.store != next.store || current.log_level != next.log_level ||
-         current.table.max_targets != next.table.max_targets ||
-         current.table.max_reporters != next.table.max_reporters;
+  Config reloaded = current;
+  reloaded.table = next.table;
+  reloaded.table.max_targets = current.table.max_targets;
+  reloaded.table.max_reporters = current.table.max_reporters;
+  return reloaded != next;
 }
 
 }  // namespace ratelimitd

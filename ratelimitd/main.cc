@@ -84,7 +84,7 @@ class Fleet {
   Fleet(const RedisSettings& redis, SharedTable& table, DurableWaiters& waiters, Metrics& metrics,
         uint64_t replica_id, common::Log& log)
       : store_(redis, table.clock(),
-               [this, &log](const absl::Status& status) { LogLink(status, log); }),
+               [this, &log](StoreLink link, const std::string& why) { LogLink(link, why, log); }),
         runner_(table, store_, waiters, replica_id),
         is_linked_at_start_(store_.WaitForLink(kFirstLinkTimeout)),
         worker_(runner_, table.clock(),
@@ -94,12 +94,13 @@ class Fleet {
 
  private:
   // Only what is news.
-  void LogLink(const absl::Status& status, common::Log& log) {
-    const std::string why(status.message());
+  void LogLink(StoreLink link, const std::string& why, common::Log& log) {
     if (why == last_why_) return;
-    if (status.ok()) log.Write(LogLevel::kInfo, "store_reached");
-    if (!status.ok()) log.Write(LogLevel::kError, "store_unreachable", {{"error", why}});
     last_why_ = why;
+    if (link == StoreLink::kReached) return log.Write(LogLevel::kInfo, "store_reached");
+    const bool is_refused = link == StoreLink::kRefused;
+    log.Write(LogLevel::kError, is_refused ? "store_refused" : "store_unreachable",
+              {{"error", why}});
   }
 
   std::string last_why_ = "not tried yet";

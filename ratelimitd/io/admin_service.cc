@@ -86,11 +86,13 @@ grpc::Status UnknownKey(const std::string& provider, const std::string& model) {
   if (model.empty()) {
     return MakeRpcError(grpc::StatusCode::NOT_FOUND, "UNKNOWN_PROVIDER",
                         common::Concat("nobody has asked for the provider \"", provider,
-                                       "\" yet; an override may be set with allow_missing"));
+                                       "\" yet: Reset has nothing to forget, Override may be set "
+                                       "with allow_missing"));
   }
   return MakeRpcError(grpc::StatusCode::NOT_FOUND, "UNKNOWN_TARGET",
                       common::Concat("nobody has asked \"", provider, "\" for the model \"", model,
-                                     "\" yet; an override may be set with allow_missing"));
+                                     "\" yet: Reset has nothing to forget, Override may be set "
+                                     "with allow_missing"));
 }
 
 // The names in the caller's certificate, the common name first; none without one.
@@ -176,16 +178,17 @@ grpc::Status AdminService::Permit(const grpc::ServerContext& context) const {
 }
 
 template <typename Request, typename Response>
-void AdminService::Decide(const Request& request, Act act, Response& response,
-                          const Finish& finish) {
+void AdminService::Decide(const Request& request, Act act, const std::function<void()>& record,
+                          Response& response, const Finish& finish) {
   const std::string provider = request.provider();
   const std::string model = request.model();
   if (parts_.fleet != nullptr) {
     auto job = std::make_unique<OperatorJob>(provider, std::move(act));
     const OperatorJob& observed = *job;
-    auto done = [this, &observed, &response, finish, provider, model] {
+    auto done = [this, &observed, &response, record, finish, provider, model] {
       Decided decided = observed.decided();
       if (!decided.is_known) return finish(UnknownKey(provider, model));
+      record();
       decided.clocks.wall = parts_.table.clock().Wall();
       response.set_degraded(observed.is_degraded());
       finish(decided.Build(response));
@@ -199,6 +202,7 @@ void AdminService::Decide(const Request& request, Act act, Response& response,
     decided.Run(act, provider, table, next_moment());
   });
   if (!decided.is_known) return finish(UnknownKey(provider, model));
+  record();
   const grpc::Status built = decided.Build(response);
   parts_.waiters.When(ticket, [finish, built](Durability how) {
     finish(how == Durability::kDurable ? built : DrainingError());
@@ -211,13 +215,15 @@ void AdminService::Override(const grpc::ServerContext& context, const pb::Overri
   const OverrideMode mode = *ParseMode(request.mode());
   const milliseconds length = ParseLength(request.expires_in());
   const Cause cause{DescribeOverride(mode, request.reason()), NameOfCaller(context)};
-  parts_.log.Write(common::LogLevel::kInfo, "override",
-                   {{"provider", request.provider()},
-                    {"model", request.model()},
-                    {"mode", OverrideModeName(mode)},
-                    {"expires_in_ms", length.count()},
-                    {"why", cause.why},
-                    {"by", cause.reporter}});
+  const auto record = [this, request, mode, length, cause] {
+    parts_.log.Write(common::LogLevel::kInfo, "override",
+                     {{"provider", request.provider()},
+                      {"model", request.model()},
+                      {"mode", OverrideModeName(mode)},
+                      {"expires_in_ms", length.count()},
+                      {"why", cause.why},
+                      {"by", cause.reporter}});
+  };
   auto act = [request, mode, length, cause](TargetTable& table, const Moment& moment) {
     return table.Override({.name = {request.provider(), request.model()},
                            .mode = mode,
@@ -226,7 +232,7 @@ void AdminService::Override(const grpc::ServerContext& context, const pb::Overri
                            .may_be_unknown = request.allow_missing()},
                           moment);
   };
-  Decide(request, std::move(act), response, finish);
+  Decide(request, std::move(act), record, response, finish);
 }
 
 void AdminService::Reset(const grpc::ServerContext& context, const pb::ResetRequest& request,
@@ -235,15 +241,17 @@ void AdminService::Reset(const grpc::ServerContext& context, const pb::ResetRequ
   if (status.ok()) status = CheckReason(request.reason());
   if (!status.ok()) return finish(status);
   const Cause cause{DescribeReset(request.reason()), NameOfCaller(context)};
-  parts_.log.Write(common::LogLevel::kInfo, "reset",
-                   {{"provider", request.provider()},
-                    {"model", request.model()},
-                    {"why", cause.why},
-                    {"by", cause.reporter}});
+  const auto record = [this, request, cause] {
+    parts_.log.Write(common::LogLevel::kInfo, "reset",
+                     {{"provider", request.provider()},
+                      {"model", request.model()},
+                      {"why", cause.why},
+                      {"by", cause.reporter}});
+  };
   auto act = [request, cause](TargetTable& table, const Moment& moment) {
     return table.Reset({{request.provider(), request.model()}, cause}, moment);
   };
-  Decide(request, std::move(act), response, finish);
+  Decide(request, std::move(act), record, response, finish);
 }
 
 grpc::Status AdminService::GetConfig(pb::GetConfigResponse& response) const {

@@ -54,8 +54,10 @@ class AdminService {
   using Act = std::function<bool(TargetTable& table, const Moment& moment)>;
 
   grpc::Status Permit(const grpc::ServerContext& context) const;
+  // `record` is called once `act` has been done.
   template <typename Request, typename Response>
-  void Decide(const Request& request, Act act, Response& response, const Finish& finish);
+  void Decide(const Request& request, Act act, const std::function<void()>& record,
+              Response& response, const Finish& finish);
   void Override(const grpc::ServerContext& context, const pb::OverrideRequest& request,
                 pb::OverrideResponse& response, const Finish& finish);
   void Reset(const grpc::ServerContext& context, const pb::ResetRequest& request,

@@ -1,5 +1,6 @@
 #include "ratelimitd/store/redis_connection.h"
 
+#include "absl/strings/str_replace.h"
 #include "common/concat.h"
 
 namespace ratelimitd {
@@ -31,8 +32,10 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(
     status = connection->Call({"SELECT", database}, deadline).status();
   }
   if (status.ok()) return connection;
-  return absl::Status(status.code(),
-                      Concat(address.host, ":", address.port, ": ", status.message()));
+  std::string why(status.message());
+  // A server that knows no AUTH repeats what came with it.
+  if (!login.password.empty()) why = absl::StrReplaceAll(why, {{login.password, "[redacted]"}});
+  return absl::Status(status.code(), Concat(address.host, ":", address.port, ": ", why));
 }
 
 absl::StatusOr<RedisReply> RedisConnection::Call(const std::vector<std::string_view>& words,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,9 @@ using std::chrono::milliseconds;
 constexpr milliseconds kConnectTimeout = std::chrono::seconds(1);
 constexpr milliseconds kFirstRetry{50};
 constexpr milliseconds kLastRetry = std::chrono::seconds(1);
+// Refused is one request and not the next, while one key is in the way: it works again when none
+// has been for this long. Every replica asks once a second at least.
+constexpr milliseconds kWithoutRefusal = std::chrono::seconds(3);
 constexpr std::string_view kHostLifetimeMs = "60000";
 constexpr std::string_view kVersionField = "v";
 
@@ -85,6 +89,21 @@ bool IsElsewhere(std::string_view error) {
   return false;
 }
 
+// What the server says, and what helps.
+std::string DescribeRefusal(std::string_view error, const std::string& prefix) {
+  const std::pair<std::string_view, std::string> remedies[] = {
+      {"OOM", "give the Redis more memory than maxmemory allows now"},
+      {"NOREPLICAS", "bring its replicas back, or lower min-replicas-to-write"},
+      {"MISCONF", "it cannot save to its disk: look at that"},
+      {"WRONGTYPE", Concat("another program writes keys that begin with \"{", prefix,
+                           "}\": delete those, or choose another prefix")},
+      {"NOPERM", "its ACL must allow ratelimitd's user scripts and the keys of the prefix"}};
+  for (const auto& [word, remedy] : remedies) {
+    if (error.find(word) != std::string_view::npos) return Concat(error, "; ", remedy);
+  }
+  return std::string(error);
+}
+
 }  // namespace
 
 RedisStore::RedisStore(RedisSettings settings, const common::Clock& clock, OnLink on_link)
@@ -115,7 +134,8 @@ void RedisStore::Run() {
     }
     lock.unlock();
     auto made = Connect();
-    on_link_(made.status());
+    const std::string why(made.status().message());
+    on_link_(made.ok() ? StoreLink::kReached : StoreLink::kUnreachable, why);
     lock.lock();
     if (made.ok()) {
       connection_ = *std::move(made);
@@ -182,8 +202,22 @@ absl::StatusOr<RedisAddress> RedisStore::FindMaster(const SocketDeadline& deadli
 
 void RedisStore::Drop(const absl::Status& why) {
   connection_.reset();
+  refused_at_.reset();
   changed_.notify_all();
-  on_link_(why);
+  on_link_(StoreLink::kUnreachable, std::string(why.message()));
+}
+
+void RedisStore::TakeAnswer(const absl::Status& status) {
+  const common::MonotonicTime now = clock_.Monotonic();
+  if (status.ok()) {
+    if (!refused_at_ || now - *refused_at_ < kWithoutRefusal) return;
+    refused_at_.reset();
+    return on_link_(StoreLink::kReached, "");
+  }
+  const std::string why(status.message());
+  if (absl::IsUnavailable(status) || IsElsewhere(why)) return Drop(status);
+  if (std::exchange(refused_at_, now)) return;
+  on_link_(StoreLink::kRefused, DescribeRefusal(why, settings_.prefix));
 }
 
 absl::StatusOr<RedisReply> RedisStore::RunScript(const Script& script,
@@ -199,10 +233,9 @@ absl::StatusOr<RedisReply> RedisStore::RunScript(const Script& script,
     call[1] = script.text;
     reply = connection_->Call(call, deadline);
   }
+  TakeAnswer(reply.status());
   if (reply.ok()) return reply;
-  const std::string_view why(reply.status().message().data(), reply.status().message().size());
-  if (absl::IsUnavailable(reply.status()) || IsElsewhere(why)) Drop(reply.status());
-  return absl::UnavailableError(Concat(why));
+  return absl::UnavailableError(reply.status().message());
 }
 
 std::string RedisStore::KeyOf(const DocumentKey& key) const {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,10 +23,17 @@
 
 namespace ratelimitd {
 
+enum class StoreLink : uint8_t {
+  kReached,      // connected, or no refusal for some seconds
+  kUnreachable,  // not connected
+  kRefused,      // connected, but the server refuses an operation, for instance for lack of memory
+};
+
 class RedisStore final : public SharedStateStore {
  public:
-  // On the store's thread or on that of the operation: connected (OK), or why not any more.
-  using OnLink = std::function<void(const absl::Status& status)>;
+  // Called when that begins, on the store's thread or on that of the operation, never by two at a
+  // time. `why` is empty when reached; it has no credential.
+  using OnLink = std::function<void(StoreLink link, const std::string& why)>;
 
   // `clock` must outlive it.
   RedisStore(RedisSettings settings, const common::Clock& clock, OnLink on_link);
@@ -50,6 +58,8 @@ class RedisStore final : public SharedStateStore {
   absl::StatusOr<RedisReply> RunScript(const Script& script,
                                        const std::vector<std::string_view>& words);
   void Drop(const absl::Status& why);
+  // Of a script; with mutex_.
+  void TakeAnswer(const absl::Status& status);
   std::string KeyOf(const DocumentKey& key) const;
 
   const RedisSettings settings_;
@@ -63,7 +73,9 @@ class RedisStore final : public SharedStateStore {
   std::condition_variable changed_;
   // Set by the thread, used and dropped by operations.
   std::unique_ptr<RedisConnection> connection_;  // guarded by mutex_
-  bool is_stopping_ = false;                     // guarded by mutex_
+  // While it refuses: when it did so last. Guarded by mutex_.
+  std::optional<common::MonotonicTime> refused_at_;
+  bool is_stopping_ = false;  // guarded by mutex_
   std::thread thread_;
 };
 

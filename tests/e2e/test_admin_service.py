@@ -235,6 +235,19 @@ def test_reset_needs_a_reason_and_something_known(operator):
     assert "UNKNOWN_PROVIDER" in operator.refusal("Reset", provider="nobody", reason="r")
 
 
+def test_the_log_has_what_was_done_and_nothing_else(programs):
+    ratelimitd = programs.ratelimitd(OWN_LISTENER)
+    operator = Operator(ratelimitd)
+    operator.refusal("Reset", provider="opnai", reason="r")
+    operator.refusal("Override", **{**GOOD, "provider": "opnai", "allow_missing": False})
+    operator.force("FORCE_OPEN", "openai", allow_missing=True)
+    operator.call("Reset", provider="openai", reason="Paid")
+
+    lines = [line for line in ratelimitd.log_lines() if line["event"] in ("override", "reset")]
+    done = [(line["event"], line["provider"]) for line in lines]
+    assert done == [("override", "openai"), ("reset", "openai")]
+
+
 def test_the_configuration_in_force(pair, operator):
     answer = operator.call("GetConfig")
     assert answer["path"] == str(pair.ratelimitd.config_path)

@@ -385,3 +385,52 @@ def test_a_store_that_cannot_be_trusted_is_not_used(programs, servers, tmp_path,
     assert (reply.status, degraded(reply)) == (200, STORE_AWAY)
     assert why in fleet.replicas[0].log()
     assert "open-sesame" not in fleet.replicas[0].log()
+
+
+def out_of_memory(redis):
+    redis.command("CONFIG", "SET", "maxmemory", "1000")
+    return lambda: redis.command("CONFIG", "SET", "maxmemory", "0")
+
+
+def without_replicas(redis):
+    redis.command("CONFIG", "SET", "min-replicas-to-write", "1")
+    return lambda: redis.command("CONFIG", "SET", "min-replicas-to-write", "0")
+
+
+def other_type(redis):
+    redis.command("SET", "{candor}:hosts", "mine")
+    return lambda: redis.command("DEL", "{candor}:hosts")
+
+
+@pytest.mark.parametrize(
+    "break_it, why, remedy",
+    [
+        (out_of_memory, "OOM", "more memory"),
+        (without_replicas, "NOREPLICAS", "min-replicas-to-write"),
+        (other_type, "WRONGTYPE", '"{candor}"'),
+    ],
+)
+def test_a_store_that_refuses_is_told_once(programs, redis, break_it, why, remedy):
+    store = {"kind": "redis", "url": redis.url, **STORE}
+    ratelimitd = programs.ratelimitd({"store": store})
+
+    def told():
+        lines = [line for line in ratelimitd.log_lines() if line["event"].startswith("store_")]
+        return [line["event"] for line in lines], lines[-1].get("error", "")
+
+    wait_until(lambda: told()[0] == ["store_reached"], "it is connected")
+    heal = break_it(redis)
+    wait_until(lambda: len(told()[0]) > 1, "the refusal is told")
+    events, error = told()
+    assert events[1:] == ["store_refused"] and why in error and remedy in error
+
+    heal()
+    wait_until(lambda: len(told()[0]) > 2, "it is told that it works again")
+    assert told()[0] == ["store_reached", "store_refused", "store_reached"]
+
+
+def test_a_redis_that_knows_no_password_repeats_none_of_it(programs, servers):
+    redis = servers(options={"rename-command": "AUTH LOGIN"})
+    store = {"kind": "redis", "url": redis.url, "password": "open-sesame", **STORE}
+    log = programs.ratelimitd({"store": store}).log()
+    assert "store_unreachable" in log and "[redacted]" in log and "open-sesame" not in log

@@ -12,7 +12,9 @@ absl::StatusOr<Config> Parse(std::string_view text) {
   if (!root.ok()) return root.status();
   const common::ConfigEnvironment environment{
       .variable = [](const std::string&) -> std::optional<std::string> { return std::nullopt; },
-      .file = [](const std::string&) -> absl::StatusOr<std::string> { return std::string(); }};
+      .file = [](const std::string& path) -> absl::StatusOr<std::string> {
+        return path == "/notes.txt" ? "no certificate" : "";
+      }};
   return ParseConfig(*root, environment);
 }
 
@@ -70,7 +72,18 @@ TEST(ConfigTest, MistakesAreNamedWithTheirPlace) {
       {"bad sentinel", "store: {kind: redis, sentinels: ['h:x']}", "sentinel-1:26379"},
       {"braces in the prefix", "store: {kind: redis, prefix: '{a}'}", "without braces"},
       {"username alone", "store: {kind: redis, username: u}", "needs a password"},
-      {"absent ca_file", "store: {kind: redis, ca_file: /nowhere.pem}", "readable PEM"},
+      {"empty ca_file", "store: {kind: redis, url: 'rediss://h', ca_file: /nowhere.pem}",
+       "/nowhere.pem is empty"},
+      {"ca_file of something else", "store: {kind: redis, url: 'rediss://h', ca_file: /notes.txt}",
+       "r.yaml:1:50: store.ca_file: /notes.txt holds no certificate"},
+      {"authorities without TLS", "store: {kind: redis, url: 'redis://h', ca_file: /notes.txt}",
+       "r.yaml:1:49: store.ca_file: needs TLS: begin the url with rediss://"},
+      {"server name without TLS", "store: {kind: redis, tls_server_name: r}", "rediss://"},
+      {"one address twice", "listen: '[::]:1'\nadmin: '[::]:1'", "r.yaml:2:8: ratelimitd.admin"},
+      {"a default address twice", "listen: 127.0.0.1:9091", "admin"},
+      {"operators where gateways are",
+       "listen: 127.0.0.1:1\nadmin_service: {listen: '127.0.0.1:1'}", "r.yaml:2:25"},
+      {"operators where the page is", "admin_service: {listen: '127.0.0.1:9091'}", "another port"},
       {"path of the memory store", "store: {kind: memory, path: /x}", "only the sqlite store"},
       {"maximum below", "defaults: {backoff: {initial: 5s, max: 1s}}", "must not be below"},
       {"provider without a name", "providers: [{breaker: {open: 1s}}]", "name"},
@@ -111,15 +124,22 @@ TEST(RatelimitdConfigTest, ReadsWhereTheRedisIs) {
   EXPECT_FALSE(Parse("store: {kind: redis, url: 'redis://h'}")->store.redis.is_tls);
 }
 
+TEST(ConfigTest, ListenersMayShareAHostAndPortZero) {
+  EXPECT_TRUE(Parse("{listen: 'h:0', admin: 'h:0', admin_service: {listen: '127.0.0.1:0'}}").ok());
+  EXPECT_TRUE(Parse("{listen: 'h:10', admin: 'h:1'}").ok());
+}
+
 TEST(ConfigTest, OnlySomeChangesNeedARestart) {
   const auto current = Parse("{}");
   EXPECT_FALSE(NeedsRestart(*current, *Parse("defaults: {breaker: {open: 9s}}")));
   EXPECT_FALSE(NeedsRestart(*current, *Parse("providers: [{name: a}]")));
   EXPECT_FALSE(NeedsRestart(*current, *Parse("retry_budget: {ratio: 1}")));
-  EXPECT_TRUE(NeedsRestart(*current, *Parse("listen: 127.0.0.1:1")));
-  EXPECT_TRUE(NeedsRestart(*current, *Parse("store: {kind: memory}")));
-  EXPECT_TRUE(NeedsRestart(*current, *Parse("threads: 3")));
-  EXPECT_TRUE(NeedsRestart(*current, *Parse("admin_service: {listen: 'localhost:1'}")));
+  for (const char* text :
+       {"listen: 127.0.0.1:1", "admin: 127.0.0.1:1", "admin_service: {listen: 'localhost:1'}",
+        "threads: 3", "drain: 9s", "log_level: error", "store: {kind: memory}",
+        "store: {kind: redis}", "bounds: {targets: 9}", "bounds: {reporters: 9}"}) {
+    EXPECT_TRUE(NeedsRestart(*current, *Parse(text))) << text;
+  }
 }
 
 }  // namespace
