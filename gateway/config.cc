@@ -302,13 +302,13 @@ ClientEntry ReadClient(const Reader& reader, const ConfigNode& node) {
   object.Require("name");
   object.ReadString("name", client.name);
   object.Require("key_sha256");
-  std::string hash;
+  std::string hash(64, '0');  // stays where there is none to read, which has its complaint already
   object.ReadString("key_sha256", hash);
   if (const auto parsed = ParseKeyHash(hash)) {
     client.key_sha256 = *parsed;
-  } else if (!hash.empty()) {
+  } else {
     object.Complain("key_sha256",
-                    "must be 64 hexadecimal digits: printf %s KEY | sha256sum prints them");
+                    "must be 64 hexadecimal digits: printf %s \"$KEY\" | sha256sum prints them");
   }
   object.ReadStrings("models", client.models);
   if (const auto child = object.Child("limits")) ReadClientLimits(reader, *child, client.limits);
@@ -334,9 +334,35 @@ std::vector<ClientEntry> ReadClients(const Reader& reader, ConfigObject& root) {
   return clients;
 }
 
+// Whether gRPC can connect to it: HOST, HOST:PORT, or a scheme that gRPC itself resolves. What has
+// any other scheme it takes for a host's name, and never finds it.
+// https://github.com/grpc/grpc/blob/v1.51.1/doc/naming.md
+bool IsGrpcTarget(std::string_view target) {
+  constexpr std::string_view kSchemes[] = {
+      "dns:", "ipv4:", "ipv6:", "unix:", "unix-abstract:", "xds:"};
+  for (const std::string_view scheme : kSchemes) {
+    if (Consume(target, scheme)) return target.find_first_not_of('/') != std::string_view::npos;
+  }
+  const auto is_bad = [](unsigned char c) { return c <= ' ' || c >= 0x7f || c == '/' || c == ','; };
+  if (std::any_of(target.begin(), target.end(), is_bad)) return false;
+  const size_t bracket = target.rfind(']');
+  const size_t colon = target.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  const std::string_view host = target.substr(0, colon);
+  if (colon == std::string_view::npos) return !host.empty();
+  uint32_t port = 0;
+  return !host.empty() && absl::SimpleAtoi(std::string(target.substr(colon + 1)), &port) &&
+         port >= 1 && port <= 65535;
+}
+
 void ReadRatelimitd(const Reader& reader, const ConfigNode& node, RatelimitdConfig& ratelimitd) {
   ConfigObject object = reader.Open(node, "ratelimitd");
   object.ReadString("target", ratelimitd.target);
+  if (!IsGrpcTarget(ratelimitd.target)) {
+    object.Complain("target",
+                    "must be HOST:PORT, or a gRPC target that begins with dns:, ipv4:, ipv6: or "
+                    "unix:, for instance dns:///ratelimitd:50051 or "
+                    "ipv4:10.0.0.1:50051,10.0.0.2:50051");
+  }
   object.ReadDuration("deadline", ratelimitd.deadline, {milliseconds(1), std::chrono::seconds(10)});
   size_t choice = 0;
   object.ReadChoice("on_unreachable", {"allow", "deny"}, choice);
@@ -401,6 +427,10 @@ void ReadRoot(const Reader& reader, const ConfigNode& node, Config& config) {
     config.tls = ReadTlsFiles(reader, tls, "client_ca_file");
   }
   ReadAddress(root, "admin", config.admin);
+  if (config.admin == config.listen && !config.admin.ends_with(":0")) {
+    root.Complain(root.Has("admin") ? "admin" : "listen",
+                  "listen and admin are the same address: give one of them another port");
+  }
   root.ReadInt("threads", config.threads, {0, 256});
   root.ReadBool("access_log", config.access_log);
   root.ReadDuration("max_client_wait", config.max_client_wait, kAnyWait);
@@ -443,6 +473,15 @@ absl::StatusOr<std::shared_ptr<const Config>> ParseGatewayConfig(
   absl::StatusOr<ConfigNode> node = common::ParseConfig(text, file_name);
   if (!node.ok()) return node.status();
   return Interpret(*node, environment);
+}
+
+std::vector<std::string_view> FixedDifferences(const Config& started, const Config& wanted) {
+  std::vector<std::string_view> keys;
+  if (started.listen != wanted.listen) keys.push_back("listen");
+  if (started.admin != wanted.admin) keys.push_back("admin");
+  if (started.threads != wanted.threads) keys.push_back("threads");
+  if (started.ratelimitd.target != wanted.ratelimitd.target) keys.push_back("ratelimitd.target");
+  return keys;
 }
 
 }  // namespace gateway

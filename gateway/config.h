@@ -103,4 +103,7 @@ absl::StatusOr<std::shared_ptr<const Config>> ParseGatewayConfig(
     std::string_view text, const std::string& file_name,
     const common::ConfigEnvironment& environment);
 
+// The keys that differ and that a reload cannot change, because sockets and threads hang on them.
+std::vector<std::string_view> FixedDifferences(const Config& started, const Config& wanted);
+
 }  // namespace gateway

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/admin_server.h"
 #include "common/clock.h"
 #include "common/config_environment.h"
@@ -52,15 +53,6 @@ absl::StatusOr<LoadedConfig> Load(const std::string& path,
   auto tls = gateway::BuildTlsContexts(**config);
   if (!tls.ok()) return tls.status();
   return LoadedConfig{*std::move(config), *std::move(tls)};
-}
-
-// What a reload cannot change, because sockets and threads hang on it.
-std::string_view FixedDifference(const gateway::Config& a, const gateway::Config& b) {
-  if (a.listen != b.listen) return "listen";
-  if (a.admin != b.admin) return "admin";
-  if (a.threads != b.threads) return "threads";
-  if (a.ratelimitd.target != b.ratelimitd.target) return "ratelimitd.target";
-  return "";
 }
 
 constexpr std::string_view kReplaceExpired = "nobody will trust it: replace the file";
@@ -122,7 +114,7 @@ class Gateway {
     absl::StatusOr<LoadedConfig> loaded =
         Load(config_path_, common::WatchedConfigEnvironment(*watcher_));
     if (!loaded.ok()) return loaded.status();
-    config_ = loaded->config;
+    started_ = config_ = loaded->config;
     auto admin = common::AdminServer::Start(
         config_->admin, {[this] { return metrics_.Render(load_.memory.held()); },
                          [this] { return is_ready_.load(); }});
@@ -158,9 +150,11 @@ class Gateway {
                  {{"error", std::string(loaded.status().message())}});
       return;
     }
-    const std::string_view fixed = FixedDifference(*config_, *loaded->config);
+    const auto fixed = gateway::FixedDifferences(*started_, *loaded->config);
     if (!fixed.empty()) {
-      log_.Write(LogLevel::kWarning, "config_needs_restart", {{"key", fixed}});
+      const auto add = [](std::string* out, std::string_view key) { out->append(key); };
+      log_.Write(LogLevel::kWarning, "config_needs_restart",
+                 {{"keys", absl::StrJoin(fixed, ", ", add)}});
     }
     config_ = loaded->config;
     server_->UseConfig(config_, loaded->tls);
@@ -196,8 +190,9 @@ class Gateway {
   gateway::Metrics metrics_;
   gateway::ServerLoad load_;
   std::atomic<bool> is_ready_ = false;
-  std::mutex mutex_;  // one start, reload or end at a time
-  std::shared_ptr<const gateway::Config> config_;
+  std::mutex mutex_;                                // one start, reload or end at a time
+  std::shared_ptr<const gateway::Config> started_;  // what sockets and threads were made from
+  std::shared_ptr<const gateway::Config> config_;   // what requests are served by
   std::unique_ptr<gateway::Server> server_;
   std::unique_ptr<common::AdminServer> admin_;
   std::optional<common::FileWatcher> watcher_;  // last, because it calls Reload until it ends

@@ -43,6 +43,8 @@ GATEWAY_MISTAKES = {
     "unknown dialect": ("dialect: openai", "dialect: opena", "6:14", "openai"),
     "dangling provider": ("{provider: openai,", "{provider: opanai,", "11:26", "opanai"),
     "no scheme": ("https://api", "api", "7:15", "http"),
+    "no target": ('"127.0.0.1:1"', '""', "3:22", "HOST:PORT"),
+    "unknown scheme": ("127.0.0.1:1", "foo://bar", "3:22", "dns:"),
     "unset variable": ("sk-very-secret", "${CANDOR_NOT_SET}", "8:14", "CANDOR_NOT_SET"),
     "duplicate key": ("admin:", "listen:", "2:1", "listen"),
     "not YAML": ("models:", "models: [", "", ""),
@@ -204,6 +206,27 @@ def test_a_bad_file_is_refused_logged_counted_and_the_old_configuration_stays(pr
     assert gateway.chat("solo-0").status == 200
     assert gateway.admin("/readyz").status == 200
     assert any("gateway0.yaml:1:" in line.get("error", "") for line in gateway.log_lines())
+
+
+def test_what_needs_a_restart_is_named_until_it_is_taken_back(programs):
+    pair = Pair(programs, routes=1)
+    gateway = pair.gateway
+    more_threads = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", **pair.config, "threads": 2}
+    elsewhere = {**pair.config["ratelimitd"], "target": "127.0.0.1:1"}
+
+    def named_after(config, model):
+        gateway.write_config({**config, "models": [{**pair.config["models"][0], "name": model}]})
+        gateway.send(signal.SIGHUP)
+        wait_until(lambda: model_names(gateway) == {model}, "the configuration is in use")
+        return [x["keys"] for x in gateway.log_lines() if x["event"] == "config_needs_restart"]
+
+    assert set(named_after({**more_threads, "ratelimitd": elsewhere}, "first")) == {
+        "threads, ratelimitd.target"
+    }
+    # The signal and the changed file may each have it read once.
+    assert named_after(more_threads, "second")[-1] == "threads"
+    before = named_after({**more_threads, "threads": 1}, "third")
+    assert set(before) == {"threads, ratelimitd.target", "threads"}
 
 
 def refused_reloads(gateway):

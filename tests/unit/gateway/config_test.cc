@@ -137,6 +137,14 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
        "providers: [{name: p, dialect: openai, base_url: \"http://h\", ca_file: ca.pem}]\n" + model,
        "gateway.yaml:1:71: provider.ca_file: cannot be read"},
       {"memory for no body", provider + model + "limits: {memory: 64MiB}\n", "4 times"},
+      {"an empty key hash", provider + model + "clients: [{name: c, key_sha256: ''}]\n",
+       "gateway.yaml:3:33: client.key_sha256: must be 64 hexadecimal digits: printf %s \"$KEY\" | "
+       "sha256sum"},
+      {"listen and admin on one port",
+       provider + model + "listen: 127.0.0.1:80\nadmin: 127.0.0.1:80\n",
+       "gateway.yaml:4:8: gateway configuration.admin: listen and admin are the same address"},
+      {"listen on the port that admin has by default",
+       provider + model + "listen: 127.0.0.1:9090\n", "gateway.yaml:3:9"},
       {"admin with a strange port", provider + model + "admin: 127.0.0.1:99999\n", "ADDRESS:PORT"},
   };
   for (const Case& c : cases) {
@@ -145,6 +153,65 @@ TEST(ConfigTest, EveryComplaintNamesThePlaceAndTheRemedy) {
     ASSERT_FALSE(config.ok());
     EXPECT_THAT(std::string(config.status().message()), HasSubstr(c.want));
   }
+}
+
+std::string WithTarget(std::string_view target) {
+  return std::string(kMinimal) + "ratelimitd: {target: '" + std::string(target) + "'}\n";
+}
+
+TEST(ConfigTest, WhatGrpcCanResolveIsATarget) {
+  const char* good[] = {"ratelimitd:50051",
+                        "127.0.0.1:50051",
+                        "[::1]:50051",
+                        "ratelimitd.example.com",
+                        "dns:ratelimitd:50051",
+                        "dns:///ratelimitd:50051",
+                        "dns://10.0.0.53/ratelimitd:50051",
+                        "ipv4:10.0.0.1:50051,10.0.0.2:50051",
+                        "ipv6:[::1]:50051",
+                        "unix:/run/ratelimitd.sock",
+                        "unix:///run/ratelimitd.sock",
+                        "${NOT_SET:-dns:///ratelimitd:50051}"};
+  for (const char* target : good) {
+    SCOPED_TRACE(target);
+    const auto config = Parse(WithTarget(target));
+    EXPECT_TRUE(config.ok()) << config.status();
+  }
+}
+
+TEST(ConfigTest, WhatGrpcCannotResolveIsNoTarget) {
+  const char* bad[] = {"",
+                       " ",
+                       "foo://bar",
+                       "https://ratelimitd:50051",
+                       "foo:bar",
+                       "dns:",
+                       "dns:///",
+                       ":50051",
+                       "ratelimitd:",
+                       "ratelimitd:0",
+                       "ratelimitd:99999",
+                       "::1",
+                       "10.0.0.1:50051,10.0.0.2:50051",
+                       "${NOT_SET:-}"};
+  for (const char* target : bad) {
+    SCOPED_TRACE(target);
+    const auto config = Parse(WithTarget(target));
+    ASSERT_FALSE(config.ok());
+    EXPECT_THAT(std::string(config.status().message()),
+                HasSubstr("gateway.yaml:6:22: ratelimitd.target: must be HOST:PORT"));
+  }
+}
+
+TEST(ConfigTest, EveryKeyThatNeedsARestartIsNamed) {
+  const auto config = [](std::string_view more) {
+    return *Parse(std::string(kMinimal) + std::string(more)).value();
+  };
+  const Config started = config("");
+  EXPECT_THAT(FixedDifferences(started, config("access_log: false\n")), testing::IsEmpty());
+  EXPECT_THAT(FixedDifferences(started, config("listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\n"
+                                               "threads: 3\nratelimitd: {target: r:4}\n")),
+              testing::ElementsAre("listen", "admin", "threads", "ratelimitd.target"));
 }
 
 TEST(ConfigTest, FingerprintsTellKeysAndProvidersApartAndShowNeither) {
