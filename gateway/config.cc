@@ -364,6 +364,8 @@ void ReadRatelimitd(const Reader& reader, const ConfigNode& node, RatelimitdConf
                     "ipv4:10.0.0.1:50051,10.0.0.2:50051");
   }
   object.ReadDuration("deadline", ratelimitd.deadline, {milliseconds(1), std::chrono::seconds(10)});
+  object.ReadDuration("session_age", ratelimitd.session_age,
+                      {std::chrono::seconds(1), std::chrono::hours(24)});
   size_t choice = 0;
   object.ReadChoice("on_unreachable", {"allow", "deny"}, choice);
   ratelimitd.on_unreachable = choice == 0 ? OnUnreachable::kAllow : OnUnreachable::kDeny;

@@ -57,6 +57,8 @@ struct RatelimitdConfig {
   std::string target = "dns:///127.0.0.1:50051";  // a gRPC target
   std::chrono::milliseconds deadline{20};         // longest wait for a verdict
   OnUnreachable on_unreachable = OnUnreachable::kAllow;
+  // Of several replicas: how long a session stays with one, before the next has its turn.
+  std::chrono::milliseconds session_age{60'000};
   bool is_tls = false;
   // Our certificate, where ratelimitd asks for one, and the authorities of its own; without them
   // the system's.

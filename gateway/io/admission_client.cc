@@ -30,6 +30,10 @@ constexpr std::chrono::seconds kFailureLogInterval{10};
 constexpr int kQuickRestarts = 3;
 // A silent replica is left after this part of an ask's deadline.
 constexpr int kPatience = 3;
+// The first session of a process is moved earlier, since it went to whoever was connected first.
+constexpr int kFirstAgePart = 6;
+constexpr milliseconds kBusyMoment{20};
+constexpr int kMaxBusyMoments = 100;
 constexpr int kMaxItemsPerMessage = 4096;  // of admission.proto
 // Bounds what a stalled ratelimitd may pile up here.
 constexpr size_t kMaxPendingAsks = 65'536;
@@ -260,15 +264,20 @@ AdmissionSession::AdmissionSession(asio::io_context& context, AdmissionClient& c
       reconnect_delay_(kFirstReconnectDelay),
       reconnect_timer_(context),
       due_(context, [this] { OnTimer(); }),
-      linger_(context, [this] { Flush(); }) {}
+      linger_(context, [this] { Flush(); }),
+      move_on_(context, [this] { MoveOn(); }) {}
 
 AdmissionSession::~AdmissionSession() { Shutdown(); }
 
-void AdmissionSession::Start() { StartStream(); }
+void AdmissionSession::Start() {
+  StartStream();
+  MoveOnAfter(config_->ratelimitd.session_age / kFirstAgePart);
+}
 
 void AdmissionSession::Shutdown() {
   is_stopped_ = true;
   reconnect_timer_.cancel();
+  move_on_.Clear();
   if (stream_) {
     stream_->Detach();
     stream_->Cancel();
@@ -358,6 +367,25 @@ void AdmissionSession::Switch() {
   outgoing_.Clear();
   for (const auto& [id, pending] : asks_) SendAsk(id, *pending);
   StartStream();
+}
+
+void AdmissionSession::MoveOnAfter(milliseconds shortest) {
+  if (!client_.has_replicas_) return;
+  busy_moments_ = 0;
+  // Not all at once.
+  const auto more = std::random_device{}() % static_cast<uint64_t>(shortest.count() / 2 + 1);
+  move_on_.Set(clock_.Monotonic() + shortest + milliseconds(more));
+}
+
+void AdmissionSession::MoveOn() {
+  const bool is_busy = !asks_.empty() && ++busy_moments_ < kMaxBusyMoments;
+  if (is_busy) return move_on_.Set(clock_.Monotonic() + kBusyMoment);
+  MoveOnAfter(config_->ratelimitd.session_age);
+  // Otherwise a new one is on its way already.
+  if (!is_up_) return;
+  stream_->Cancel();
+  NoteStreamLost();
+  Switch();
 }
 
 void AdmissionSession::NoteStreamLost() {

@@ -8,7 +8,9 @@
 // Of several ratelimitd replicas a stream has one. When that one dies, what was not answered is
 // asked again through a new stream, and what was not acknowledged is reported again; gRPC's round
 // robin gives the new stream another replica. So it is when one says nothing for a third of an
-// ask's deadline, if there are others.
+// ask's deadline, if there are others. And so it is every `session_age` with nothing wrong at all:
+// the first stream goes to whichever replica is connected first, and no stream would ever come back
+// to one that was restarted.
 #pragma once
 
 #include <grpcpp/completion_queue.h>
@@ -137,8 +139,11 @@ class AdmissionSession {
 
   bool IsAway() const;
   void StartStream();
-  // Gives the stream up and asks everything that is not answered through a new one.
+  // Asks everything that is not answered through a new stream.
   void Switch();
+  // Lets the next replica have the stream, in a moment without questions if there is one.
+  void MoveOn();
+  void MoveOnAfter(std::chrono::milliseconds shortest);
   void SendAsk(uint64_t id, const PendingAsk& pending);
   void OnTimer();
   void OnAskLate();
@@ -185,6 +190,9 @@ class AdmissionSession {
 
   ReportQueue reports_;
   Deadline linger_;  // of successes that wait for company
+
+  Deadline move_on_;
+  int busy_moments_ = 0;  // in which the stream was to move and an ask was under way
 };
 
 }  // namespace gateway

@@ -247,6 +247,27 @@ def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet, record_proper
     assert {degraded(reply) for _, reply in traffic.replies} == {None}
 
 
+def test_sessions_are_spread_over_replicas_and_come_back_to_a_restarted_one(fleet):
+    for gateway in fleet.gateways:
+        gateway.stop()
+    config = {**fleet.config, "threads": 4, "ratelimitd": ask(fleet.both(), session_age="1s")}
+    gateway = fleet.programs.gateway(config, "gateway-spread")
+    model = fleet.solo().model
+
+    def is_spread():
+        reply = gateway.chat(model)
+        assert (reply.status, degraded(reply)) == (200, None)
+        sessions = [replica.metrics()["candor_ratelimitd_sessions"] for replica in fleet.replicas]
+        return sum(sessions) == 4 and min(sessions) > 0
+
+    wait_until(is_spread, "both replicas have sessions", 40)
+    dead = fleet.replicas.pop()
+    dead.kill()
+    config = {**fleet.replica_config, "listen": dead.address}
+    fleet.replicas.append(fleet.programs.ratelimitd(config, "ratelimitd-again"))
+    wait_until(is_spread, "the restarted replica has sessions", 40)
+
+
 def test_a_frozen_replica_is_left_within_one_ask(fleet, record_property):
     gateways = [fleet.new_gateway(fleet.both()) for _ in range(4)]
     with Traffic(fleet, gateways) as traffic:
