@@ -172,6 +172,25 @@ void FleetRunner::Refresh() {
   table_.Update([&](TargetTable& table, auto next_moment) {
     table.LearnFleetHosts(std::move(*shared), next_moment().now);
   });
+  HearOfProviders({first, first + static_cast<ptrdiff_t>(count)}, known);
+}
+
+// Whoever asks this replica about a provider that only others were asked for is to be told, too.
+void FleetRunner::HearOfProviders(const std::vector<DocumentKey>& told,
+                                  const std::vector<DocumentKey>& known) {
+  std::vector<std::string> names;
+  for (const DocumentKey& key : told) {
+    if (key.kind == DocumentKind::kProvider) names.push_back(key.name);
+  }
+  const auto heard = store_.ShareProviders(names);
+  if (!heard.ok()) return;
+  std::vector<DocumentKey> unknown;
+  for (const std::string& name : *heard) {
+    DocumentKey key{DocumentKind::kProvider, name};
+    const bool is_known = std::binary_search(known.begin(), known.end(), key);
+    if (!is_known && unknown.size() < kMaxRefreshed) unknown.push_back(std::move(key));
+  }
+  if (!unknown.empty()) RunOn(std::move(unknown), {});
 }
 
 }  // namespace ratelimitd

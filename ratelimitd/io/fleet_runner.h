@@ -67,6 +67,8 @@ class FleetRunner {
   std::vector<DocumentWrite> Decide(std::span<const DocumentKey> keys, const LoadResult& loaded,
                                     MonotonicTime asked_at, std::span<FleetJob* const> jobs);
   MonotonicTime TableTime();
+  // `known`: in order; those of it in `told` are told to the others.
+  void HearOfProviders(const std::vector<DocumentKey>& told, const std::vector<DocumentKey>& known);
   FleetOutcome Finish(std::span<FleetJob* const> jobs);
   FleetOutcome FinishDegraded(std::span<FleetJob* const> jobs);
   void ReleaseWaiters();

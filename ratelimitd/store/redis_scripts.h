@@ -67,9 +67,10 @@ end
 return 1
 )lua";
 
-// KEYS: the hosts. ARGV: for how many milliseconds a host is believed, then the hosts connected
-// here. Returns the hosts of all replicas. Writes always, so that a replica of Redis refuses it.
-inline constexpr std::string_view kHostsScript = R"lua(
+// KEYS: what replicas tell each other, none of it called "last". ARGV: for how many milliseconds it
+// is believed, then what this one tells. Returns what all have told. Writes always, so that a
+// replica of Redis refuses it.
+inline constexpr std::string_view kShareScript = R"lua(
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('HSET', KEYS[1], 'last', now)

@@ -24,6 +24,9 @@ constexpr milliseconds kLastRetry = std::chrono::seconds(1);
 // has been for this long. Every replica asks once a second at least.
 constexpr milliseconds kWithoutRefusal = std::chrono::seconds(3);
 constexpr std::string_view kHostLifetimeMs = "60000";
+constexpr std::string_view kProviderLifetimeMs = "600000";
+// No provider's name is then a word of the script's own.
+constexpr std::string_view kProviderMark = "p:";
 constexpr std::string_view kVersionField = "v";
 
 std::string Sha1Hex(std::string_view text) {
@@ -112,7 +115,7 @@ RedisStore::RedisStore(RedisSettings settings, const common::Clock& clock, OnLin
       on_link_(std::move(on_link)),
       load_{kLoadScript, Sha1Hex(kLoadScript)},
       commit_{kCommitScript, Sha1Hex(kCommitScript)},
-      hosts_{kHostsScript, Sha1Hex(kHostsScript)},
+      share_{kShareScript, Sha1Hex(kShareScript)},
       thread_([this] { Run(); }) {}
 
 RedisStore::~RedisStore() {
@@ -167,7 +170,7 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisStore::Connect() const {
   if (items.empty() || TextOf(*items[0]) != "master") {
     return absl::UnavailableError(Concat(address->host, ":", address->port, ": is not the master"));
   }
-  for (const Script* script : {&load_, &commit_, &hosts_}) {
+  for (const Script* script : {&load_, &commit_, &share_}) {
     auto loaded = (*connection)->Call({"SCRIPT", "LOAD", script->text}, deadline);
     if (!loaded.ok()) return loaded.status();
   }
@@ -284,21 +287,44 @@ absl::StatusOr<CommitResult> RedisStore::Commit(std::span<const DocumentWrite> w
   return CommitResult{.is_committed = false, .current = *std::move(current)};
 }
 
-absl::StatusOr<std::vector<uint64_t>> RedisStore::ShareHosts(std::span<const uint64_t> hosts) {
-  const std::string key = Concat("{", settings_.prefix, "}:hosts");
-  std::vector<std::string> names;
-  names.reserve(hosts.size());
-  for (const uint64_t host : hosts) names.push_back(std::to_string(host));
-  std::vector<std::string_view> words = {"1", key, kHostLifetimeMs};
-  words.insert(words.end(), names.begin(), names.end());
-  auto reply = RunScript(hosts_, words);
+absl::StatusOr<std::vector<std::string>> RedisStore::Share(std::string_view what,
+                                                           std::string_view lifetime_ms,
+                                                           const std::vector<std::string>& told) {
+  const std::string key = Concat("{", settings_.prefix, "}:", what);
+  std::vector<std::string_view> words = {"1", key, lifetime_ms};
+  words.insert(words.end(), told.begin(), told.end());
+  auto reply = RunScript(share_, words);
   if (!reply.ok()) return reply.status();
+  std::vector<std::string> all;
+  for (const redisReply* item : ItemsOf(**reply)) all.emplace_back(TextOf(*item));
+  return all;
+}
+
+absl::StatusOr<std::vector<uint64_t>> RedisStore::ShareHosts(std::span<const uint64_t> hosts) {
+  std::vector<std::string> told;
+  told.reserve(hosts.size());
+  for (const uint64_t host : hosts) told.push_back(std::to_string(host));
+  const auto heard = Share("hosts", kHostLifetimeMs, told);
+  if (!heard.ok()) return heard.status();
   std::vector<uint64_t> all;
-  for (const redisReply* item : ItemsOf(**reply)) {
-    const std::string_view text = TextOf(*item);
+  for (const std::string& text : *heard) {
     uint64_t host = 0;
     std::from_chars(text.data(), text.data() + text.size(), host);
     if (host != 0) all.push_back(host);
+  }
+  return all;
+}
+
+absl::StatusOr<std::vector<std::string>> RedisStore::ShareProviders(
+    std::span<const std::string> names) {
+  std::vector<std::string> told;
+  told.reserve(names.size());
+  for (const std::string& name : names) told.push_back(Concat(kProviderMark, name));
+  const auto heard = Share("providers", kProviderLifetimeMs, told);
+  if (!heard.ok()) return heard.status();
+  std::vector<std::string> all;
+  for (const std::string& text : *heard) {
+    if (text.starts_with(kProviderMark)) all.push_back(text.substr(kProviderMark.size()));
   }
   return all;
 }

@@ -45,8 +45,13 @@ class RedisStore final : public SharedStateStore {
   absl::StatusOr<LoadResult> Load(std::span<const DocumentRead> reads) override;
   absl::StatusOr<CommitResult> Commit(std::span<const DocumentWrite> writes) override;
   absl::StatusOr<std::vector<uint64_t>> ShareHosts(std::span<const uint64_t> hosts) override;
+  absl::StatusOr<std::vector<std::string>> ShareProviders(
+      std::span<const std::string> names) override;
 
  private:
+  absl::StatusOr<std::vector<std::string>> Share(std::string_view what,
+                                                 std::string_view lifetime_ms,
+                                                 const std::vector<std::string>& told);
   struct Script {
     std::string_view text;
     std::string digest;  // of the text, as Redis names it
@@ -67,7 +72,7 @@ class RedisStore final : public SharedStateStore {
   const OnLink on_link_;
   const Script load_;
   const Script commit_;
-  const Script hosts_;
+  const Script share_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -74,6 +74,10 @@ class SharedStateStore {
   // Tells the other replicas which hosts are connected here, and returns those of all replicas of
   // the last minute. Unavailable: as for Load.
   virtual absl::StatusOr<std::vector<uint64_t>> ShareHosts(std::span<const uint64_t> hosts) = 0;
+
+  // The same for the names of providers that are known here, and those of the last ten minutes.
+  virtual absl::StatusOr<std::vector<std::string>> ShareProviders(
+      std::span<const std::string> names) = 0;
 };
 
 }  // namespace ratelimitd

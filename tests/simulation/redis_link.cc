@@ -56,4 +56,10 @@ absl::StatusOr<std::vector<uint64_t>> RedisLink::ShareHosts(std::span<const uint
   return store_.ShareHosts(hosts);
 }
 
+absl::StatusOr<std::vector<std::string>> RedisLink::ShareProviders(
+    std::span<const std::string> names) {
+  if (!IsUp()) return Fail();
+  return store_.ShareProviders(names);
+}
+
 }  // namespace simulation

@@ -35,6 +35,8 @@ class RedisLink final : public ratelimitd::SharedStateStore {
   absl::StatusOr<ratelimitd::CommitResult> Commit(
       std::span<const ratelimitd::DocumentWrite> writes) override;
   absl::StatusOr<std::vector<uint64_t>> ShareHosts(std::span<const uint64_t> hosts) override;
+  absl::StatusOr<std::vector<std::string>> ShareProviders(
+      std::span<const std::string> names) override;
 
  private:
   absl::Status Fail();

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,7 @@ class SimulatedRedis {
 
   Documents documents;
   std::map<uint64_t, ratelimitd::StoreTime> hosts;  // when they were last told of
+  std::set<std::string> providers;                  // that anybody has told of
   bool is_away = false;
   ratelimitd::StoreTime step{0};  // of its clock, against everybody else's
 
@@ -93,6 +95,13 @@ class MemorySharedStore final : public ratelimitd::SharedStateStore {
     });
     for (const auto& [host, told_at] : redis_.hosts) alive.push_back(host);
     return alive;
+  }
+
+  absl::StatusOr<std::vector<std::string>> ShareProviders(
+      std::span<const std::string> names) override {
+    if (redis_.is_away) return absl::UnavailableError("away");
+    redis_.providers.insert(names.begin(), names.end());
+    return std::vector<std::string>(redis_.providers.begin(), redis_.providers.end());
   }
 
  private:

@@ -210,6 +210,13 @@ TEST_F(FleetRunnerTest, CountsThatNobodyHasSeenEndWithTheGenerationThatAnotherEn
   EXPECT_EQ(a.Calls(), 0);
 }
 
+TEST_F(FleetRunnerTest, AReplicaThatNobodyAsksKnowsWhatOthersKnow) {
+  Trip();
+  a.runner.Refresh();
+  Replica late(3, clock, redis);
+  EXPECT_EQ(late.State(), HealthState::kOpen);
+}
+
 TEST_F(FleetRunnerTest, OneProbeInTheWholeFleet) {
   Trip();
   clock.Advance(7s);
