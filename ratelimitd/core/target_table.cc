@@ -680,6 +680,11 @@ std::optional<Askable> TargetTable::IsAskable(std::string_view name, const Momen
   return has_askable_target ? Askable::kYes : Askable::kNo;
 }
 
+size_t TargetTable::Room() const {
+  const size_t held = std::max(targets_by_id_.size(), providers_.size());
+  return settings_.max_targets - std::min(settings_.max_targets, held);
+}
+
 TableStats TargetTable::Stats(const Moment& moment) {
   TableStats stats{.targets = targets_by_id_.size(),
                    .providers = providers_.size(),

@@ -231,6 +231,8 @@ class TargetTable {
   uint64_t view_version() const { return view_version_; }
 
   TableStats Stats(const Moment& moment);
+  // How many more targets, or providers, it holds without forgetting any.
+  size_t Room() const;
 
  private:
   struct Provider;

@@ -184,11 +184,15 @@ void FleetRunner::HearOfProviders(const std::vector<DocumentKey>& told,
   }
   const auto heard = store_.ShareProviders(names);
   if (!heard.ok()) return;
+  // What is known here, because somebody asked, does not make room for what is only heard of.
+  size_t most = 0;
+  table_.Update(
+      [&](TargetTable& table, auto) { most = std::min(kMaxRefreshed, table.Room() / 2); });
   std::vector<DocumentKey> unknown;
   for (const std::string& name : *heard) {
     DocumentKey key{DocumentKind::kProvider, name};
     const bool is_known = std::binary_search(known.begin(), known.end(), key);
-    if (!is_known && unknown.size() < kMaxRefreshed) unknown.push_back(std::move(key));
+    if (!is_known && unknown.size() < most) unknown.push_back(std::move(key));
   }
   if (!unknown.empty()) RunOn(std::move(unknown), {});
 }

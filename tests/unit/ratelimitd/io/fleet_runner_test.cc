@@ -116,10 +116,11 @@ class Replica {
     return state;
   }
 
-  int64_t Calls() {
+  int64_t Calls(TargetName of = kTarget) {
     int64_t calls = 0;
     table.Update([&](TargetTable& t, auto next_moment) {
-      calls = t.ViewOne(kTarget, next_moment())->window.calls;
+      const auto view = t.ViewOne(of, next_moment());
+      if (view) calls = view->window.calls;
     });
     return calls;
   }
@@ -215,6 +216,18 @@ TEST_F(FleetRunnerTest, AReplicaThatNobodyAsksKnowsWhatOthersKnow) {
   a.runner.Refresh();
   Replica late(3, clock, redis);
   EXPECT_EQ(late.State(), HealthState::kOpen);
+}
+
+TEST_F(FleetRunnerTest, WhatIsOnlyHeardOfTakesNobodysRoom) {
+  TableSettings settings;
+  settings.max_targets = 1;
+  Replica small(3, clock, redis, settings);
+  small.target = {"mistral", "large"};
+  small.Report(small.Ask(), OutcomeKind::kSuccess);
+  Trip();
+  a.runner.Refresh();
+  small.runner.Refresh();
+  EXPECT_EQ(small.Calls(small.target), 1);
 }
 
 TEST_F(FleetRunnerTest, OneProbeInTheWholeFleet) {
