@@ -358,7 +358,6 @@ bool AdmissionSession::IsAway() const {
 void AdmissionSession::StartStream() {
   if (is_stopped_) return;
   stream_ = std::make_shared<AdmissionStream>(*this, client_);
-  ++streams_;
   reports_.SendAllAgain();
   stream_->Start();
 }
@@ -441,10 +440,6 @@ void AdmissionSession::FillReports(pb::SessionRequest& message) {
     out.set_sequence_number(next->sequence_number);
     FillReport(next->report, std::chrono::duration_cast<milliseconds>(now - next->happened_at),
                out);
-    // The replica of this stream may never have heard of the target that the token names.
-    if (streams_ > 1 && !next->report.target.provider.empty()) {
-      FillTarget(next->report.target, *out.mutable_target());
-    }
   }
 }
 

@@ -175,7 +175,6 @@ class AdmissionSession {
   bool is_stopped_ = false;
   bool is_stalled_ = false;  // an ask went unanswered and nothing has come since
   int restarts_ = 0;         // streams in a row that ended without a word
-  int streams_ = 0;          // begun so far
   common::MonotonicTime last_heard_;
   bool is_flush_scheduled_ = false;
   std::chrono::milliseconds reconnect_delay_;

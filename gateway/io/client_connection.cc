@@ -13,7 +13,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::seconds kLingerTime{3};
 constexpr size_t kLingerBytes = 128 << 20;
 

@@ -1,7 +1,9 @@
 // What everything on one event loop's thread shares. Not thread-safe by design: one per thread.
 #pragma once
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <random>
 #include <string>
 #include <vector>
@@ -9,6 +11,9 @@
 #include "common/clock.h"
 
 namespace gateway {
+
+// How a coroutine waits: for a tuple that begins with the error, since nothing throws.
+inline constexpr auto kAwait = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 struct EventLoop {
   explicit EventLoop(const common::Clock& the_clock)

@@ -20,7 +20,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr int kBacklog = 4096;
 constexpr std::chrono::milliseconds kSweepInterval{5'000};
 constexpr std::chrono::milliseconds kDrainCheckInterval{20};

@@ -4,12 +4,12 @@
 #include <openssl/sslerr.h>
 
 #include <algorithm>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cstring>
 #include <tuple>
 #include <utility>
+
+#include "gateway/io/event_loop.h"
 
 namespace gateway {
 namespace {
@@ -18,7 +18,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr size_t kRecordBytes = 16 << 10;  // RFC 8446 section 5.1
 
 // The next record's bytes: of one piece as they are, of several as a copy in `scratch`.

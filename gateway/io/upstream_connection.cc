@@ -21,8 +21,6 @@ using boost::system::error_code;
 
 using asio::ip::tcp;
 
-constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-
 // Drops the first `count` bytes.
 void Consume(std::vector<asio::const_buffer>& pieces, size_t count) {
   auto piece = pieces.begin();

@@ -229,7 +229,7 @@ void Health::Restore(const HealthRecord& record, MonotonicTime now, Order& order
   Note(now, false);
 }
 
-void Health::NoteRead(const Health& before, const HealthSettings& settings, MonotonicTime now) {
+void Health::TakeOverFrom(const Health& before, const HealthSettings& settings, MonotonicTime now) {
   version_ = before.version_ + 1;
   if (before.override_.stamp().order == override_.stamp().order) overruled_ = before.overruled_;
   if (breaker_.stamp().order > before.breaker_.stamp().order) return;

@@ -139,9 +139,9 @@ class Health {
   // The window's counts that no other replica has seen yet.
   FailureWindow& window() { return breaker_.window(); }
   const FailureWindow& window() const { return breaker_.window(); }
-  // Another replica's state was read into this, in the place of `before`: watchers should look.
+  // This is another replica's state and comes in the place of `before`: watchers should look.
   // The counts that only this replica knows go over, unless the other has begun a generation.
-  void NoteRead(const Health& before, const HealthSettings& settings, MonotonicTime now);
+  void TakeOverFrom(const Health& before, const HealthSettings& settings, MonotonicTime now);
   // The layout of bytes that can say all of this. Replicas of an earlier version read the first.
   int Layout() const { return override_.stamp().order == 0 ? 1 : kOverrideLayout; }
   bool HasLeaseOf(uint64_t reporter_id) const {

@@ -179,6 +179,8 @@ class TargetTable {
 
   // Fields that may have changed since the last call.
   std::vector<FieldName> TakeTouched();
+  // Whether the document has fields.
+  bool Knows(const DocumentKey& key) const;
   // Fields of a document.
   std::vector<FieldName> FieldsOf(const DocumentKey& key) const;
   struct FieldState {

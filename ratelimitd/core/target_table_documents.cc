@@ -159,6 +159,11 @@ void TargetTable::ConfirmReport(std::string_view reporter, uint64_t sequence_num
   if (Reporter* known = reporters_.Find(reporter, now)) known->reports.Add(sequence_number);
 }
 
+bool TargetTable::Knows(const DocumentKey& key) const {
+  if (key.kind == DocumentKind::kClient) return clients_.IsLimited(key.name);
+  return FindProvider(key.name) != nullptr;
+}
+
 std::vector<FieldName> TargetTable::FieldsOf(const DocumentKey& key) const {
   std::vector<FieldName> names;
   if (key.kind == DocumentKind::kClient) {
@@ -239,7 +244,7 @@ bool TargetTable::ReadProvider(Provider& provider, std::string_view bytes, micro
   if (!Read(bytes, shift, [&](StateReader& reader) { ExchangeProvider(reader, read); })) {
     return false;
   }
-  read.health.NoteRead(provider.health, *provider.settings, now);
+  read.health.TakeOverFrom(provider.health, *provider.settings, now);
   provider.life = read.life;
   provider.order = read.order;
   provider.credential_fingerprint = std::move(read.credential_fingerprint);
@@ -259,7 +264,7 @@ bool TargetTable::ReadTarget(const FieldName& name, std::string_view bytes, micr
   const TargetName target{name.document.name, ModelOf(name)};
   Entry* entry = bytes.empty() ? Find(target).target : FindOrMake(target, now).target;
   if (entry == nullptr) return true;
-  read.NoteRead(entry->health, *entry->provider.settings, now);
+  read.TakeOverFrom(entry->health, *entry->provider.settings, now);
   entry->health = std::move(read);
   NoteVersion(*entry);
   return true;

@@ -36,7 +36,7 @@ std::vector<DocumentRead> FleetState::Reads(const TargetTable& table,
   for (const DocumentKey& key : keys) {
     const auto known = documents_.find(key);
     // What the table has forgotten for want of room must be read again.
-    const bool is_known = known != documents_.end() && !table.FieldsOf(key).empty();
+    const bool is_known = known != documents_.end() && table.Knows(key);
     reads.push_back({key, is_known ? known->second.version : std::string()});
   }
   return reads;
@@ -210,7 +210,7 @@ std::vector<DocumentWrite> FleetState::Changes(TargetTable& table, MonotonicTime
     if (IsDecisive(table, document, name)) decisive.insert(name.document);
   }
   for (const DocumentKey& key : imported_) {
-    if (documents_[key].must_rewrite && !table.FieldsOf(key).empty()) decisive.insert(key);
+    if (documents_[key].must_rewrite && table.Knows(key)) decisive.insert(key);
   }
   pending_.clear();
   for (const DocumentKey& key : decisive) {
@@ -240,7 +240,7 @@ std::vector<DocumentWrite> FleetState::FreshCounts(TargetTable& table, Monotonic
   pending_.clear();
   for (const auto& [key, fields] : changed) {
     // That there is no room for a provider here is no reason to erase it for everybody.
-    if (!table.FieldsOf(key).empty()) AddWrite(table, key, fields, now);
+    if (table.Knows(key)) AddWrite(table, key, fields, now);
   }
   return Writes();
 }
@@ -383,7 +383,7 @@ std::vector<DocumentKey> FleetState::DocumentsAhead(size_t most) const {
 
 void FleetState::Prune(const TargetTable& table) {
   absl::erase_if(documents_, [&](const auto& item) {
-    return !ahead_.contains(item.first) && table.FieldsOf(item.first).empty();
+    return !ahead_.contains(item.first) && !table.Knows(item.first);
   });
   std::erase_if(fresh_, [&](const auto& item) {
     return table.WriteField(item.first, StateScope::kDecisive).bytes.empty();

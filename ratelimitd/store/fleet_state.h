@@ -2,7 +2,7 @@
 // table and the documents follow each other. Decides nothing about providers and does no I/O; the
 // caller does, in this order, holding the table's mutex around each step but the I/O:
 //
-//   reads = Reads(keys)     store.Load     Import     ...work on the table...     Changes
+//   reads = Reads     store.Load     Import     ...work on the table...     Changes
 //   if there are any:       store.Commit   OnCommitted
 //                                      or  OnConflict, and again from Import with what it returned
 //                                      or  OnOutage
