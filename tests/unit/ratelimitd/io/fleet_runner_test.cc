@@ -218,6 +218,21 @@ TEST_F(FleetRunnerTest, AReplicaThatNobodyAsksKnowsWhatOthersKnow) {
   EXPECT_EQ(late.State(), HealthState::kOpen);
 }
 
+TEST_F(FleetRunnerTest, AProviderForgottenForWantOfRoomIsReadAgainAsItIs) {
+  a.Report(a.Ask(), OutcomeKind::kSuccess);
+  a.runner.Flush();
+  TableSettings settings;
+  settings.max_targets = 1;
+  Replica small(3, clock, redis, settings);
+  small.Ask();
+  ASSERT_EQ(small.Calls(), 1);
+  small.target = {"mistral", "large"};
+  small.Ask();
+  small.target = kTarget;
+  small.Ask();
+  EXPECT_EQ(small.Calls(), 1);
+}
+
 TEST_F(FleetRunnerTest, WhatIsOnlyHeardOfTakesNobodysRoom) {
   TableSettings settings;
   settings.max_targets = 1;
