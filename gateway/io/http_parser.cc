@@ -43,15 +43,33 @@ bool IsReadOfSuccess(std::string_view name) {
 
 }  // namespace
 
-RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes) {
+RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes)
+    : empty_line_bytes_left_(max_header_bytes) {
   header_limit(static_cast<std::uint32_t>(max_header_bytes));
   body_limit(static_cast<std::uint64_t>(max_body_bytes));
 }
 
 size_t RequestParser::Feed(std::string_view bytes, boost::beast::error_code& error) {
-  const bool had_head = is_header_done();
-  eager(had_head);
-  return put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  const size_t empty = got_some() ? 0 : SkipEmptyLines(bytes);
+  bytes.remove_prefix(empty);
+  if (empty_line_bytes_left_ < 0) {
+    error = http::error::header_limit;
+    return empty;
+  }
+  if (!got_some() && (bytes.empty() || bytes == "\r")) {
+    error = http::error::need_more;
+    return empty;
+  }
+  eager(is_header_done());
+  return empty + put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+}
+
+// RFC 9112 section 2.2: empty lines before a request are ignored. Returns their length.
+size_t RequestParser::SkipEmptyLines(std::string_view bytes) {
+  size_t length = 0;
+  while (bytes.substr(length).starts_with("\r\n")) length += 2;
+  empty_line_bytes_left_ -= static_cast<int64_t>(length);
+  return length;
 }
 
 std::string_view RequestParser::path() const {

@@ -21,7 +21,8 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
 
   // Parses from the front of `bytes`. Returns how many were used; `error` is need_more when a part
   // of a line is missing. Stops after the head once, so that a request can be refused before its
-  // body.
+  // body. Empty lines before the request are used and ignored (RFC 9112 section 2.2), as many as a
+  // head may have bytes; while there is nothing else, got_some() is false.
   size_t Feed(std::string_view bytes, boost::beast::error_code& error);
 
   std::string_view method() const { return method_; }
@@ -56,6 +57,9 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
   std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code&) override;
   void on_finish_impl(error_code&) override {}
 
+  size_t SkipEmptyLines(std::string_view bytes);
+
+  int64_t empty_line_bytes_left_;
   std::string method_;
   std::string target_;
   Headers headers_;

@@ -196,19 +196,16 @@ asio::awaitable<bool> Session::ServeOne() {
 asio::awaitable<Session::HeadResult> Session::ReadHead() {
   common::MonotonicTime deadline = loop_.clock.Monotonic() + limits().idle_timeout;
   for (;;) {
-    // RFC 9112 section 2.2: empty lines before a request are ignored.
-    while (!parser_->got_some() && connection_->input().starts_with("\r\n")) {
-      connection_->Consume(2);
-    }
     if (!connection_->input().empty()) {
-      if (idle_place_) {
+      error_code error;
+      connection_->Consume(parser_->Feed(connection_->input(), error));
+      const bool has_failed = error && error != http::error::need_more;
+      if (idle_place_ && (parser_->got_some() || has_failed)) {
         BeginRequest();
         deadline = started_at_ + limits().header_timeout;
       }
-      error_code error;
-      connection_->Consume(parser_->Feed(connection_->input(), error));
       if (parser_->is_header_done()) co_return HeadResult::kRead;
-      if (error && error != http::error::need_more) {
+      if (has_failed) {
         head_failure_ = ParseFailure(error);
         co_return HeadResult::kFailed;
       }

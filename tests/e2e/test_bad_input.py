@@ -333,6 +333,16 @@ def test_client_that_leaves_inside_the_body(pair):
             connection.send(head("content-length: 100") + b'{"model"')
 
 
+def test_empty_lines_before_a_request_are_ignored(pair):
+    with RawConnection(pair.gateway.address) as connection:
+        for lines in (b"\r\n", b"", b"\r\n" * 100):
+            connection.send(lines + with_body(GOOD_BODY))
+            assert connection.read_reply().status == 200
+        connection.send(b"\r\n" * 8200)
+        assert_refused(connection.read_reply(), 431, "headers_too_large")
+        assert connection.is_closed_by_peer()
+
+
 def test_bytes_after_close_are_not_a_request(pair):
     attempts = len(pair.fake.attempts())
     data = head("connection: close", f"content-length: {len(GOOD_BODY)}") + GOOD_BODY
