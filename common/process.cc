@@ -141,6 +141,19 @@ void PrepareProcess() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
+void StopSignal::Raise() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_raised_ = true;
+  }
+  raised_.notify_all();
+}
+
+void StopSignal::Wait() {
+  std::unique_lock lock(mutex_);
+  raised_.wait(lock, [this] { return is_raised_; });
+}
+
 SignalListener::SignalListener(std::function<void()> on_stop, std::function<void()> on_reload)
     : on_stop_(std::move(on_stop)), on_reload_(std::move(on_reload)) {
   const sigset_t signals = ListenedSignals();

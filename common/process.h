@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -45,6 +47,19 @@ int AvailableCpus();
 // No core dumps (they would hold credentials), as many descriptors as the hard limit allows,
 // SIGPIPE ignored. Call first in main.
 void PrepareProcess();
+
+// One thread waits until another says that the program is to stop. Thread-safe.
+class StopSignal {
+ public:
+  void Raise();
+  // Returns at once when it has been raised before.
+  void Wait();
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable raised_;
+  bool is_raised_ = false;  // guarded by mutex_
+};
 
 // Calls back on its own thread for SIGTERM and SIGINT (`on_stop`, once; a second signal exits at
 // once with status 1) and SIGHUP (`on_reload`). The callbacks return quickly: no signal is seen

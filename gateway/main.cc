@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -70,40 +69,21 @@ std::vector<std::string_view> ExpiredCertificates(const gateway::Config& config,
   return expired;
 }
 
-// Waits for a signal's word. Thread-safe.
-class StopLatch {
- public:
-  void Stop() {
-    const std::lock_guard lock(mutex_);
-    is_stopped_ = true;
-    changed_.notify_all();
-  }
-  void Wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return is_stopped_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_stopped_ = false;  // guarded by mutex_
-};
-
 class Gateway {
  public:
   explicit Gateway(std::string config_path)
       : config_path_(std::move(config_path)), log_(clock_, STDERR_FILENO, LogLevel::kInfo) {}
 
   int Run() {
-    StopLatch latch;
-    common::SignalListener signals([&] { latch.Stop(); }, [this] { Reload(); });
+    common::StopSignal stop;
+    common::SignalListener signals([&] { stop.Raise(); }, [this] { Reload(); });
     watcher_.emplace(std::vector{config_path_}, kConfigLookInterval, [this] { Reload(); });
     const absl::Status started = Start();
     if (!started.ok()) {
       std::cerr << started.message() << std::endl;
       return 1;
     }
-    latch.Wait();
+    stop.Wait();
     Drain();
     return 0;
   }

@@ -3,11 +3,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <mutex>
 #include <random>
 #include <thread>
 
@@ -20,6 +18,8 @@
 #include "common/process.h"
 #include "ratelimitd/config.h"
 #include "ratelimitd/io/admin_listener.h"
+#include "ratelimitd/io/certificate_reloader.h"
+#include "ratelimitd/io/config_reloader.h"
 #include "ratelimitd/io/fleet_worker.h"
 #include "ratelimitd/io/server.h"
 #include "ratelimitd/io/status_feed.h"
@@ -48,27 +48,6 @@ constexpr milliseconds kFlushTimeout = std::chrono::seconds(5);
 constexpr milliseconds kCallGrace = std::chrono::seconds(1);
 // How long the start waits for a shared store; later it is expected at any time.
 constexpr milliseconds kFirstLinkTimeout = std::chrono::seconds(2);
-
-// Lets main wait for the signal to stop, for a while or without end.
-class StopSignal {
- public:
-  void Raise() {
-    {
-      const std::lock_guard lock(mutex_);
-      is_raised_ = true;
-    }
-    raised_.notify_all();
-  }
-  void Wait() {
-    std::unique_lock lock(mutex_);
-    raised_.wait(lock, [this] { return is_raised_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable raised_;
-  bool is_raised_ = false;  // guarded by mutex_
-};
 
 std::unique_ptr<StateStore> MakeStore(const StoreConfig& config, const common::Clock& clock) {
   if (config.kind == StoreConfig::Kind::kSqlite) {
@@ -110,120 +89,6 @@ class Fleet {
   FleetWorker worker_;
 };
 
-// Takes a changed file; a bad one is refused and the old configuration stays.
-class Reloader {
- public:
-  Reloader(std::string path, Config current, SharedTable& table, Metrics& metrics, common::Log& log)
-      : path_(std::move(path)),
-        started_(current),
-        current_(std::move(current)),
-        table_(table),
-        metrics_(metrics),
-        log_(log) {}
-
-  // Whether something in the file needs a restart. Fails with what is wrong with it.
-  absl::StatusOr<bool> Reload() {
-    const std::lock_guard lock(mutex_);
-    auto next = ReadConfig(path_);
-    metrics_.CountReload(next.status());
-    if (!next.ok()) {
-      const std::string why(next.status().message());
-      log_.Write(LogLevel::kError, "config_refused", {{"path", path_}, {"error", why}});
-      return next.status();
-    }
-    const bool needs_restart = NeedsRestart(started_, *next);
-    TableSettings settings = next->table;
-    settings.max_targets = started_.table.max_targets;
-    settings.max_reporters = started_.table.max_reporters;
-    table_.Update([&](TargetTable& table, auto) { table.Configure(std::move(settings)); });
-    current_ = *std::move(next);
-    log_.Write(needs_restart ? LogLevel::kWarning : LogLevel::kInfo, "config_reloaded",
-               {{"path", path_}, {"needs_restart", needs_restart}});
-    return needs_restart;
-  }
-
-  // The same of a file that is not taken.
-  absl::StatusOr<bool> Validate() {
-    const std::lock_guard lock(mutex_);
-    const auto next = ReadConfig(path_);
-    if (!next.ok()) return next.status();
-    return NeedsRestart(started_, *next);
-  }
-
-  // What is in force: of a file that needs a restart, what did not.
-  std::string Render() {
-    const std::lock_guard lock(mutex_);
-    Config in_force = started_;
-    in_force.table = current_.table;
-    in_force.table.max_targets = started_.table.max_targets;
-    in_force.table.max_reporters = started_.table.max_reporters;
-    return RenderConfig(in_force);
-  }
-
- private:
-  const std::string path_;
-  const Config started_;
-  std::mutex mutex_;
-  Config current_;  // guarded by mutex_
-  SharedTable& table_;
-  Metrics& metrics_;
-  common::Log& log_;
-};
-
-// Takes changed certificates; bad ones are refused and those before stay. One object for every
-// listener that speaks TLS.
-class CertificateReloader {
- public:
-  CertificateReloader(Metrics& metrics, common::Log& log) : metrics_(metrics), log_(log) {}
-
-  // Null without TLS.
-  absl::StatusOr<ServerCertificates*> Add(const common::TlsPaths& paths) {
-    if (paths.cert_file.empty()) return nullptr;
-    auto certificates = ServerCertificates::Read(paths);
-    if (!certificates.ok()) return certificates.status();
-    all_.push_back(*std::move(certificates));
-    ShowEnd();
-    return all_.back().get();
-  }
-
-  std::vector<std::string> Paths() const {
-    std::vector<std::string> paths;
-    for (const auto& certificates : all_) {
-      const common::TlsPaths& of = certificates->paths();
-      for (const std::string& path : {of.cert_file, of.key_file, of.ca_file}) {
-        if (!path.empty()) paths.push_back(path);
-      }
-    }
-    return paths;
-  }
-
-  // Called by two threads.
-  void Reload() {
-    for (const auto& certificates : all_) {
-      const auto is_new = certificates->Reload();
-      if (is_new.ok() && !*is_new) continue;
-      metrics_.CountCertificateReload(is_new.status());
-      ShowEnd();
-      const std::string path = certificates->paths().cert_file;
-      const std::string why(is_new.status().message());
-      if (is_new.ok()) log_.Write(LogLevel::kInfo, "certificates_reloaded", {{"path", path}});
-      if (!is_new.ok()) {
-        log_.Write(LogLevel::kError, "certificates_refused", {{"path", path}, {"error", why}});
-      }
-    }
-  }
-
- private:
-  void ShowEnd() {
-    const auto by_end = [](const auto& a, const auto& b) { return a->end() < b->end(); };
-    metrics_.ShowCertificateEnd((*std::min_element(all_.begin(), all_.end(), by_end))->end());
-  }
-
-  std::vector<std::unique_ptr<ServerCertificates>> all_;
-  Metrics& metrics_;
-  common::Log& log_;
-};
-
 StoreEvents ReportStore(DurableWaiters& waiters, Metrics& metrics, common::Log& log) {
   return {.on_durable = [&waiters](uint64_t ticket) { waiters.OnDurable(ticket); },
           .on_commit =
@@ -235,7 +100,7 @@ StoreEvents ReportStore(DurableWaiters& waiters, Metrics& metrics, common::Log& 
               }};
 }
 
-ConfigControl MakeConfigControl(const std::string& path, Reloader& reloader) {
+ConfigControl MakeConfigControl(const std::string& path, ConfigReloader& reloader) {
   return {.path = path,
           .render = [&reloader] { return reloader.Render(); },
           .reload =
@@ -300,14 +165,14 @@ StatusNotes MakeStatusNotes(const Config& config, Metrics& metrics, bool is_read
 absl::Status Run(const std::string& config_path, const Config& config) {
   const common::SystemClock clock;
   common::Log log(clock, STDERR_FILENO, config.log_level);
-  StopSignal stop;
+  common::StopSignal stop;
   Metrics metrics;
   CertificateReloader certificates(metrics, log);
-  std::atomic<Reloader*> reloader_for_signals = nullptr;
+  std::atomic<ConfigReloader*> reloader_for_signals = nullptr;
   // Before any other thread, which then inherits the blocked signals.
   common::SignalListener signals([&stop] { stop.Raise(); },
                                  [&] {
-                                   Reloader* reloader = reloader_for_signals.load();
+                                   ConfigReloader* reloader = reloader_for_signals.load();
                                    if (reloader == nullptr) return;
                                    certificates.Reload();
                                    reloader->Reload().IgnoreError();
@@ -331,7 +196,7 @@ absl::Status Run(const std::string& config_path, const Config& config) {
   FleetWorker* worker = fleet == nullptr ? nullptr : &fleet->worker();
 
   std::atomic<bool> is_ready = false;
-  Reloader reloader(config_path, config, table, metrics, log);
+  ConfigReloader reloader(config_path, config, table, metrics, log);
   AdminService admin_service({table, waiters, worker, log, MakeConfigControl(config_path, reloader),
                               config.admin_service.client_names});
   const bool is_admin_on_main = config.admin_service.is_on && config.admin_service.listen.empty();

@@ -1,0 +1,47 @@
+#include "ratelimitd/io/config_reloader.h"
+
+#include <utility>
+
+namespace ratelimitd {
+
+using common::LogLevel;
+
+absl::StatusOr<bool> ConfigReloader::Reload() {
+  const std::lock_guard lock(mutex_);
+  auto next = ReadConfig(path_);
+  metrics_.CountReload(next.status());
+  if (!next.ok()) {
+    const std::string why(next.status().message());
+    log_.Write(LogLevel::kError, "config_refused", {{"path", path_}, {"error", why}});
+    return next.status();
+  }
+  const bool needs_restart = NeedsRestart(started_, *next);
+  table_.Update([&](TargetTable& table, auto) { table.Configure(InForce(next->table)); });
+  current_ = *std::move(next);
+  log_.Write(needs_restart ? LogLevel::kWarning : LogLevel::kInfo, "config_reloaded",
+             {{"path", path_}, {"needs_restart", needs_restart}});
+  return needs_restart;
+}
+
+absl::StatusOr<bool> ConfigReloader::Validate() {
+  const std::lock_guard lock(mutex_);
+  const auto next = ReadConfig(path_);
+  if (!next.ok()) return next.status();
+  return NeedsRestart(started_, *next);
+}
+
+std::string ConfigReloader::Render() {
+  const std::lock_guard lock(mutex_);
+  Config in_force = started_;
+  in_force.table = InForce(current_.table);
+  return RenderConfig(in_force);
+}
+
+// Of the table's settings, its size is fixed at the start.
+TableSettings ConfigReloader::InForce(TableSettings wanted) const {
+  wanted.max_targets = started_.table.max_targets;
+  wanted.max_reporters = started_.table.max_reporters;
+  return wanted;
+}
+
+}  // namespace ratelimitd
