@@ -71,17 +71,10 @@ struct Block {
   ArgumentsState arguments;
 };
 
-Part::Kind KindOf(const Delta& delta) {
-  switch (delta.kind) {
-    case Delta::Kind::kReasoning:
-    case Delta::Kind::kSignature:
-      return Part::Kind::kReasoning;
-    case Delta::Kind::kToolCall:
-    case Delta::Kind::kToolArguments:
-      return Part::Kind::kToolCall;
-    default:
-      return Part::Kind::kText;
-  }
+// Messages has no blocks for refusals: they are text, and the stop reason tells.
+Part::Kind BlockKindOf(const Delta& delta) {
+  const Part::Kind kind = PartKindOf(delta);
+  return kind == Part::Kind::kRefusal ? Part::Kind::kText : kind;
 }
 
 // Blocks follow one another in this dialect, and one that has ended cannot be continued. Providers
@@ -182,7 +175,7 @@ class MessageStreamRenderer final : public StreamRenderer {
     last_part_ = std::max(last_part_, delta.part);
     Block& block = blocks_.emplace_back();
     block.part = delta.part;
-    block.kind = KindOf(delta);
+    block.kind = BlockKindOf(delta);
     block.id = delta.id;
     block.name = delta.name;
     output_.has_tool_call |= block.kind == Part::Kind::kToolCall;

@@ -56,21 +56,6 @@ constexpr bool IsInOrder() {
 }
 static_assert(IsInOrder(), "rows must follow the order of enum Field");
 
-Part::Kind KindOf(const Delta& delta) {
-  switch (delta.kind) {
-    case Delta::Kind::kRefusal:
-      return Part::Kind::kRefusal;
-    case Delta::Kind::kReasoning:
-    case Delta::Kind::kSignature:
-      return Part::Kind::kReasoning;
-    case Delta::Kind::kToolCall:
-    case Delta::Kind::kToolArguments:
-      return Part::Kind::kToolCall;
-    default:
-      return Part::Kind::kText;
-  }
-}
-
 bool IsBlank(const Part& part) {
   const bool is_text = part.kind == Part::Kind::kText || part.kind == Part::Kind::kRefusal;
   return part.kind == Part::Kind::kReasoning || (is_text && Trim(part.text).empty());
@@ -168,6 +153,21 @@ bool IsEmpty(const Answer& answer) {
   });
 }
 
+Part::Kind PartKindOf(const Delta& delta) {
+  switch (delta.kind) {
+    case Delta::Kind::kRefusal:
+      return Part::Kind::kRefusal;
+    case Delta::Kind::kReasoning:
+    case Delta::Kind::kSignature:
+      return Part::Kind::kReasoning;
+    case Delta::Kind::kToolCall:
+    case Delta::Kind::kToolArguments:
+      return Part::Kind::kToolCall;
+    default:
+      return Part::Kind::kText;
+  }
+}
+
 bool IsOutput(const Delta& delta) {
   switch (delta.kind) {
     case Delta::Kind::kText:
@@ -239,7 +239,7 @@ Part& AnswerBuilder::PartAt(const Delta& delta) {
   const int clamped = std::clamp(delta.part, 0, kMostParts - 1);
   while (parts.size() <= static_cast<size_t>(clamped)) {
     parts.emplace_back();
-    parts.back().kind = KindOf(delta);
+    parts.back().kind = PartKindOf(delta);
   }
   return parts[static_cast<size_t>(clamped)];
 }

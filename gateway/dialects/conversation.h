@@ -236,6 +236,8 @@ struct Delta {
   Json logprobs;
 };
 
+// The kind of the part that it begins or continues.
+Part::Kind PartKindOf(const Delta& delta);
 // Whether the model has begun to answer with this (DESIGN section 3, commit point).
 bool IsOutput(const Delta& delta);
 

@@ -10,14 +10,6 @@
 namespace gateway {
 namespace {
 
-void AddText(Part::Kind kind, std::string text, std::vector<Part>& parts) {
-  if (text.empty()) return;
-  Part part;
-  part.kind = kind;
-  part.text = std::move(text);
-  parts.push_back(std::move(part));
-}
-
 Part ReadToolCall(const Json& call, size_t index, const std::string& answer_id) {
   Part part;
   part.kind = Part::Kind::kToolCall;

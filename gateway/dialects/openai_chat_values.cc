@@ -13,6 +13,8 @@ namespace {
 // No provider counts more; larger figures are nonsense.
 constexpr double kMostTokens = 1e12;
 
+}  // namespace
+
 void AddText(Part::Kind kind, std::string text, std::vector<Part>& parts) {
   if (text.empty()) return;
   Part part;
@@ -20,8 +22,6 @@ void AddText(Part::Kind kind, std::string text, std::vector<Part>& parts) {
   part.text = std::move(text);
   parts.push_back(std::move(part));
 }
-
-}  // namespace
 
 // Reasoning is an item that holds a text or an array of texts again.
 std::vector<Part> ContentOf(const Json& message) {

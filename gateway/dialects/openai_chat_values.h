@@ -17,6 +17,8 @@ std::string TextAt(const Json& json, const char* name);
 // A count that is no negative number and not absurdly large; else 0.
 int64_t CountAt(const Json& json, const char* name);
 
+// Adds a part of this kind unless `text` is empty.
+void AddText(Part::Kind kind, std::string text, std::vector<Part>& parts);
 // The texts and the reasoning in a message's `content`, which is a text or, with Mistral, an array.
 std::vector<Part> ContentOf(const Json& message);
 // Output that no neutral part holds: images, audio, a function call of before tools were, items of

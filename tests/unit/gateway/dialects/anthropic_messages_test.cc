@@ -10,6 +10,7 @@
 
 #include "gateway/dialects/openai_chat.h"
 #include "gateway/dialects/translated_stream.h"
+#include "tests/support/parsed_request.h"
 #include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
@@ -22,32 +23,15 @@ using Value = nlohmann::json;  // without order, for comparisons
 constexpr int kRounds = 300;
 
 Conversation Parsed(const Value& request) {
-  auto result = AnthropicMessagesClient().ParseRequest(request.dump());
-  if (const auto* failure = std::get_if<Failure>(&result)) {
-    ADD_FAILURE() << failure->message << " in " << request.dump();
-    return {};
-  }
-  Conversation conversation = std::get<Conversation>(std::move(result));
-  conversation.is_stream = request.value("stream", false);
-  return conversation;
+  return candor_test::Parsed(AnthropicMessagesClient(), request);
 }
 
 AnthropicBody Built(const Conversation& conversation, std::string_view model = "claude-opus-5") {
-  auto result = BuildAnthropicMessages(model, conversation);
-  if (const auto* failure = std::get_if<Failure>(&result)) {
-    ADD_FAILURE() << failure->message;
-    return {};
-  }
-  return std::get<AnthropicBody>(std::move(result));
+  return candor_test::Expect(BuildAnthropicMessages(model, conversation));
 }
 
 Conversation ParsedChat(const std::string& request) {
-  auto result = OpenAiChatClient().ParseRequest(request);
-  if (const auto* failure = std::get_if<Failure>(&result)) {
-    ADD_FAILURE() << failure->message << " in " << request;
-    return {};
-  }
-  return std::get<Conversation>(std::move(result));
+  return candor_test::Expect(OpenAiChatClient().ParseRequest(request));
 }
 
 // Requests and answers in the form in which they are built, chosen by a seeded generator.

@@ -10,6 +10,7 @@
 
 #include "gateway/dialects/openai_completions.h"
 #include "gateway/dialects/translated_stream.h"
+#include "tests/support/parsed_request.h"
 #include "tests/support/read_stream.h"
 #include "tests/support/split_feed.h"
 
@@ -22,23 +23,12 @@ using Value = nlohmann::json;  // without order, for comparisons
 constexpr int kRounds = 300;
 
 Conversation Parsed(const Value& request) {
-  auto result = OpenAiChatClient().ParseRequest(request.dump());
-  if (const auto* failure = std::get_if<Failure>(&result)) {
-    ADD_FAILURE() << failure->message << " in " << request.dump();
-    return {};
-  }
-  Conversation conversation = std::get<Conversation>(std::move(result));
-  conversation.is_stream = request.value("stream", false);
-  return conversation;
+  return candor_test::Parsed(OpenAiChatClient(), request);
 }
 
 OpenAiChatBody Built(const Conversation& conversation) {
-  auto result = BuildOpenAiChat("m", conversation, MaxTokensName::kMaxCompletionTokens);
-  if (const auto* failure = std::get_if<Failure>(&result)) {
-    ADD_FAILURE() << failure->message;
-    return {};
-  }
-  return std::get<OpenAiChatBody>(std::move(result));
+  return candor_test::Expect(
+      BuildOpenAiChat("m", conversation, MaxTokensName::kMaxCompletionTokens));
 }
 
 Failure Refused(const std::string& request) {
