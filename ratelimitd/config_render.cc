@@ -163,8 +163,8 @@ void RenderProviders(YamlWriter& yaml, const NameMap<HealthSettings>& providers)
   if (providers.empty()) return;
   const std::map<std::string, HealthSettings> by_name(providers.begin(), providers.end());
   yaml.Section("providers", [&] {
-    for (const auto& [name, health] : by_name) {
-      yaml.Item("name", name, [&] { RenderHealth(yaml, health); });
+    for (const auto& provider : by_name) {
+      yaml.Item("name", provider.first, [&] { RenderHealth(yaml, provider.second); });
     }
   });
 }

@@ -219,7 +219,8 @@ void ParseHints(RequestReader& reader, Conversation& conversation) {
 }
 
 Json OrElse(const Json& value, Json otherwise) {
-  return value.is_null() ? std::move(otherwise) : value;
+  if (value.is_null()) return otherwise;
+  return value;
 }
 
 // What a response repeats of its request, with the API's defaults for what was not said.

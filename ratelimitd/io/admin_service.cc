@@ -180,8 +180,8 @@ grpc::Status AdminService::Permit(const grpc::ServerContext& context) const {
 template <typename Request, typename Response>
 void AdminService::Decide(const Request& request, Act act, const std::function<void()>& record,
                           Response& response, const Finish& finish) {
-  const std::string provider = request.provider();
-  const std::string model = request.model();
+  const std::string& provider = request.provider();
+  const std::string& model = request.model();
   if (parts_.fleet != nullptr) {
     auto job = std::make_unique<OperatorJob>(provider, std::move(act));
     const OperatorJob& observed = *job;
