@@ -33,7 +33,7 @@ class SequenceMemory {
     if (number - newest_ >= kExact) {
       seen_.reset();
     } else {
-      for (uint64_t i = newest_ + 1; i <= number; ++i) seen_[i % kExact] = false;
+      while (newest_ != number) seen_[++newest_ % kExact] = false;
     }
     newest_ = number;
   }

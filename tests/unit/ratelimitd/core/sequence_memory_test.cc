@@ -34,5 +34,14 @@ TEST(SequenceMemoryTest, ZeroIsNoNumberAndTheLargestIsOne) {
   EXPECT_FALSE(memory.Add(std::numeric_limits<uint64_t>::max()));
 }
 
+TEST(SequenceMemoryTest, TheLargestMayFollowTheOneBefore) {
+  constexpr uint64_t kLargest = std::numeric_limits<uint64_t>::max();
+  SequenceMemory memory;
+  EXPECT_TRUE(memory.Add(kLargest - 2));
+  EXPECT_TRUE(memory.Add(kLargest));
+  EXPECT_TRUE(memory.Add(kLargest - 1));
+  EXPECT_FALSE(memory.Add(kLargest - 2));
+}
+
 }  // namespace
 }  // namespace ratelimitd
