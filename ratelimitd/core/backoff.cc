@@ -23,11 +23,14 @@ bool Backoff::Set(const BackoffSettings& settings, const Evidence& evidence,
   const bool is_same_event = count_ > 0 && evidence.Predates(stamp_);
   if (is_same_event && !figure && IsActive(moment.now)) return false;
   const int decayed = CountAt(moment.now);
-  count_ = is_same_event ? std::max(decayed, 1) : decayed + 1;
+  const int count = is_same_event ? std::max(decayed, 1) : decayed + 1;
 
-  const milliseconds length = Length(settings, figure, moment.chance);
+  const milliseconds length = Length(settings, figure, count, moment.chance);
   const MonotonicTime until = evidence.happened_at + length;
-  if (until <= until_ || until <= moment.now) return false;
+  // The count fades from the deadline on, so that without a new one it stays.
+  if (until <= moment.now) return false;
+  count_ = count;
+  if (until <= until_) return false;
   until_ = until;
   stamp_ = {order, moment.now};
   cause_ = {absl::StrCat("The provider answered ", DescribeEvidence(evidence),
@@ -38,12 +41,12 @@ bool Backoff::Set(const BackoffSettings& settings, const Evidence& evidence,
 }
 
 milliseconds Backoff::Length(const BackoffSettings& settings, std::optional<milliseconds> figure,
-                             double chance) const {
+                             int count, double chance) {
   if (figure) {
     const milliseconds ceiling = std::max(kLowestFigure, settings.ceiling);
     return Jitter(std::clamp(*figure, kLowestFigure, ceiling), 1.0, 1.2, chance);
   }
-  return Jitter(Escalate(settings.initial, 2, count_ - 1, settings.max), 0.75, 1.25, chance);
+  return Jitter(Escalate(settings.initial, 2, count - 1, settings.max), 0.75, 1.25, chance);
 }
 
 bool Backoff::ClearBy(const Evidence& success, MonotonicTime now) {

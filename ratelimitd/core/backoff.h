@@ -44,8 +44,8 @@ class Backoff {
  private:
   static constexpr uint64_t kHighestCount = 1'000'000;
 
-  milliseconds Length(const BackoffSettings& settings, std::optional<milliseconds> figure,
-                      double chance) const;
+  static milliseconds Length(const BackoffSettings& settings, std::optional<milliseconds> figure,
+                             int count, double chance);
 
   MonotonicTime until_;
   int count_ = 0;

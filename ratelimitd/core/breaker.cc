@@ -319,6 +319,8 @@ Breaker::Record Breaker::ToRecord(MonotonicTime now) const {
 void Breaker::Restore(const Record& record, MonotonicTime now, Cause cause, Order stamp_order) {
   // What was counted and lent belongs to the generation that ends.
   ForgetCalls();
+  probe_successes_ = 0;
+  lost_in_a_row_ = 0;
   phase_ = record.phase;
   stamp_ = {stamp_order, now - record.elapsed};
   until_ = now + record.remaining;

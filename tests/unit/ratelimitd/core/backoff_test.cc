@@ -62,6 +62,17 @@ TEST_F(BackoffTest, WithoutFigureDoublesToTheMaximum) {
   }
 }
 
+// One minute is forgotten once, however many come too late to set a deadline.
+TEST_F(BackoffTest, LateReportsDoNotMakeTheCountFallFaster) {
+  for (int i = 0; i < 6; ++i) {
+    Hit(std::nullopt);
+    now_ = backoff_.until();
+  }
+  now_ += 2min;
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(Hit(std::nullopt, 10min));
+  EXPECT_EQ(backoff_.CountAt(now_), 4);
+}
+
 TEST_F(BackoffTest, CountFallsByOnePerCleanMinute) {
   chance_ = 0.5;
   for (int i = 0; i < 3; ++i) {

@@ -361,5 +361,23 @@ TEST(BreakerTest, APermitOfTheGenerationBeforeARestoredOpeningWedgesNothing) {
   EXPECT_EQ(bench.Look().decision, Decision::kAdmitProbe);
 }
 
+TEST(BreakerTest, ARestoredHalfOpenBreakerWantsItsProbesAnew) {
+  Bench elsewhere;
+  elsewhere.HalfOpen();
+  Bench bench;
+  bench.HalfOpen();
+  for (int i = 0; i < 2; ++i) bench.Call(Signal::kSuccess);
+  bench.Wait(1min);
+  bench.Look();
+  ASSERT_EQ(bench.breaker.phase(), Phase::kClosed);
+  bench.breaker.Restore(elsewhere.breaker.ToRecord(elsewhere.now), bench.now, {"why", "gw"},
+                        ++bench.order);
+  ASSERT_EQ(bench.breaker.phase(), Phase::kHalfOpen);
+  bench.Call(Signal::kSuccess);
+  EXPECT_EQ(bench.breaker.phase(), Phase::kHalfOpen);
+  bench.Call(Signal::kSuccess);
+  EXPECT_EQ(bench.breaker.phase(), Phase::kRamping);
+}
+
 }  // namespace
 }  // namespace ratelimitd
