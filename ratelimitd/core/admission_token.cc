@@ -51,7 +51,8 @@ std::optional<AdmissionToken> ParseToken(std::string_view text) {
     if (!value) return std::nullopt;
     *number = *value;
   }
-  if (!text.empty()) return std::nullopt;
+  const bool is_cost = token.cost_tokens <= static_cast<uint64_t>(INT64_MAX);
+  if (!text.empty() || !is_cost) return std::nullopt;
   return token;
 }
 

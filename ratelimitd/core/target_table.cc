@@ -451,7 +451,8 @@ AckStatus TargetTable::Apply(Resolved& resolved, const AttemptReport& report,
   Entry* target = resolved.found.target;
   Advance(provider, moment);
   if (target != nullptr) Advance(*target, moment);
-  if (is_shared_ && IsSharedAtOnce(report.kind, resolved.token)) {
+  const bool is_numbered = report.sequence_number != 0;
+  if (is_shared_ && is_numbered && IsSharedAtOnce(report.kind, resolved.token)) {
     provider.recent.Add(resolved.evidence.reporter_id, report.sequence_number);
   }
   SettleLimits(report, resolved.token, &provider, moment.now);

@@ -34,6 +34,7 @@ TEST(AdmissionTokenTest, EveryCutAndGarbageIsRefused) {
   }
   EXPECT_FALSE(ParseToken(whole + "x").has_value());
   EXPECT_FALSE(ParseToken(std::string(30, '\xff')).has_value());
+  EXPECT_FALSE(ParseToken(RenderToken({.life = 7, .cost_tokens = uint64_t{1} << 63})).has_value());
 }
 
 }  // namespace
