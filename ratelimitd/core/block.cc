@@ -108,6 +108,7 @@ Block::Record Block::ToRecord(MonotonicTime now) const {
   return {.kind = kind_,
           .remaining = std::max(milliseconds(0), ceil<milliseconds>(until_ - now)),
           .until_probe = std::max(milliseconds(0), ceil<milliseconds>(next_probe_ - now)),
+          .elapsed = std::chrono::floor<milliseconds>(now - stamp_.at),
           .count = count_};
 }
 
@@ -127,6 +128,19 @@ bool Block::RaiseTo(Kind kind, MonotonicTime until, MonotonicTime now, Cause cau
   next_probe_ = now + kProbeInterval;
   is_hearsay_ = true;
   stamp_ = {order, now};
+  cause_ = std::move(cause);
+  return true;
+}
+
+bool Block::Reassert(const Record& record, MonotonicTime now, Cause cause, Order order) {
+  const MonotonicTime until = now + record.remaining;
+  if (until <= now || (IsSet() && until <= until_)) return false;
+  kind_ = record.kind;
+  until_ = until;
+  next_probe_ = std::max(next_probe_, now + record.until_probe);
+  count_ = std::max(count_, record.count);
+  is_hearsay_ = record.count == 0;
+  stamp_ = {order, now - record.elapsed};
   cause_ = std::move(cause);
   return true;
 }

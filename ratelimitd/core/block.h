@@ -19,6 +19,7 @@ class Block {
     Kind kind = Kind::kNone;
     milliseconds remaining{0};
     milliseconds until_probe{0};
+    milliseconds elapsed{0};  // since it was set; after a restart 0
     int count = 0;
   };
 
@@ -47,6 +48,8 @@ class Block {
   void Restore(const Record& record, MonotonicTime now, Cause cause, Order stamp_order);
   // At least until `until`: a gateway's memory. Returns whether anything changed.
   bool RaiseTo(Kind kind, MonotonicTime until, MonotonicTime now, Cause cause, Order order);
+  // At least as long as recorded: another replica's knowledge. Returns whether anything changed.
+  bool Reassert(const Record& record, MonotonicTime now, Cause cause, Order order);
 
   bool IsSet() const { return kind_ != Kind::kNone; }
   // Whether it still refuses everybody but the hourly probe; later it asks for one probe.

@@ -49,8 +49,16 @@ Breaker::View Combine(const Breaker::View& a, const Breaker::View& b) {
   return a.decision == Decision::kAdmitProbe ? a : b;
 }
 
+// What was set before a reset is none of its facts any more.
+void DropBefore(MonotonicTime reset_at, MonotonicTime now, HealthRecord& record) {
+  if (now - record.backoff_elapsed < reset_at) record.backoff_remaining = milliseconds(0);
+  if (now - record.breaker.elapsed < reset_at) record.breaker = {};
+  if (now - record.block.elapsed < reset_at) record.block = {};
+}
+
 const Cause kHealthyAgain{"Healthy again.", ""};
 const Cause kOverrideOver{"The override has ended.", ""};
+const Cause kResetElsewhere{"An operator has reset it.", ""};
 const Cause kNoCause;
 
 }  // namespace
@@ -84,11 +92,14 @@ HealthRecord AgeRecord(HealthRecord record, milliseconds age) {
     return remaining > age ? remaining - age : milliseconds(0);
   };
   record.backoff_remaining = left(record.backoff_remaining);
+  record.backoff_elapsed += age;
   record.breaker.remaining = left(record.breaker.remaining);
   record.breaker.elapsed += age;
   record.block.remaining = left(record.block.remaining);
   record.block.until_probe = left(record.block.until_probe);
+  record.block.elapsed += age;
   record.ruling.remaining = left(record.ruling.remaining);
+  if (record.ruling.since_reset) *record.ruling.since_reset += age;
   return record;
 }
 
@@ -204,6 +215,7 @@ HealthRecord Health::ToRecord(MonotonicTime now) const {
                       .ruling = override_.ToRecord(now)};
   if (backoff_.IsActive(now)) {
     record.backoff_remaining = std::chrono::ceil<milliseconds>(backoff_.until() - now);
+    record.backoff_elapsed = std::chrono::floor<milliseconds>(now - backoff_.stamp().at);
     record.backoff_count = backoff_.CountAt(now);
   }
   return record;
@@ -236,12 +248,18 @@ void Health::TakeOverFrom(const Health& before, const HealthSettings& settings, 
   window().AddFresh(before.window().fresh(), now, settings.breaker.window);
 }
 
-bool Health::Reassert(const HealthRecord& record, MonotonicTime now, Order& order) {
+bool Health::Reassert(HealthRecord record, MonotonicTime reset_at, MonotonicTime now,
+                      Order& order) {
   bool is_changed = false;
+  if (record.ruling.since_reset && override_.HearOfReset(now - *record.ruling.since_reset)) {
+    ForgetBefore(override_.reset_at(), now);
+    is_changed = true;
+  }
+  DropBefore(std::max(reset_at, override_.reset_at()), now, record);
   if (now + record.backoff_remaining > backoff_.until() &&
       record.backoff_remaining > milliseconds(0)) {
-    backoff_.Restore(now + record.backoff_remaining, record.backoff_count, {++order, now},
-                     record.cause);
+    backoff_.Restore(now + record.backoff_remaining, record.backoff_count,
+                     {++order, now - record.backoff_elapsed}, record.cause);
     is_changed = true;
   }
   const Breaker::Record& breaker = record.breaker;
@@ -255,8 +273,7 @@ bool Health::Reassert(const HealthRecord& record, MonotonicTime now, Order& orde
     is_changed = true;
   }
   if (record.block.kind != Block::Kind::kNone) {
-    is_changed |=
-        block_.RaiseTo(record.block.kind, now + record.block.remaining, now, record.cause, ++order);
+    is_changed |= block_.Reassert(record.block, now, record.cause, ++order);
   }
   if (record.ruling.order > override_.stamp().order) {
     // The later word holds, also when it ended an override.
@@ -268,6 +285,20 @@ bool Health::Reassert(const HealthRecord& record, MonotonicTime now, Order& orde
   has_learned_ = true;
   ++version_;
   Note(now, false);
+  return true;
+}
+
+bool Health::ForgetBefore(MonotonicTime reset_at, MonotonicTime now) {
+  const bool has_backoff = backoff_.IsActive(now) && backoff_.stamp().at < reset_at;
+  const bool has_breaker =
+      breaker_.phase() != Breaker::Phase::kClosed && breaker_.stamp().at < reset_at;
+  const bool has_block = block_.IsSet() && block_.stamp().at < reset_at;
+  if (has_backoff) backoff_ = Backoff();
+  if (has_breaker) breaker_ = Breaker();
+  if (has_block) block_ = Block();
+  if (!has_backoff && !has_breaker && !has_block) return false;
+  ++version_;
+  Note(now, false, kResetElsewhere);
   return true;
 }
 
@@ -284,7 +315,7 @@ void Health::Reset(Cause cause, MonotonicTime now, Order& order) {
   backoff_ = Backoff();
   breaker_ = Breaker();
   block_ = Block();
-  override_.BeginGeneration({++order, now});
+  override_.Reset({++order, now});
   has_learned_ = true;
   ++version_;
   Note(now, false, cause);

@@ -57,6 +57,7 @@ struct Transition {
 // What survives a restart. Durations count from the moment of reading.
 struct HealthRecord {
   milliseconds backoff_remaining{0};
+  milliseconds backoff_elapsed{0};  // since it was set; after a restart 0
   int backoff_count = 0;
   Breaker::Record breaker;
   Block::Record block;
@@ -143,13 +144,17 @@ class Health {
   // The counts that only this replica knows go over, unless the other has begun a generation.
   void TakeOverFrom(const Health& before, const HealthSettings& settings, MonotonicTime now);
   // The layout of bytes that can say all of this. Replicas of an earlier version read the first.
-  int Layout() const { return override_.stamp().order == 0 ? 1 : kOverrideLayout; }
+  int Layout() const { return override_.Layout(); }
   bool HasLeaseOf(uint64_t reporter_id) const {
     return breaker_.HasLeaseOf(reporter_id) || block_.HasLeaseOf(reporter_id);
   }
   // What this replica knew while the shared state was away or had been lost: of two deadlines the
-  // later one holds, and nothing ends earlier. Returns whether it added anything.
-  bool Reassert(const HealthRecord& record, MonotonicTime now, Order& order);
+  // later one holds, and nothing ends earlier, but by a reset that one side has not heard of: what
+  // was set before it is forgotten. `reset_at`: the provider's, for a target; the epoch: none.
+  // Returns whether it changed anything.
+  bool Reassert(HealthRecord record, MonotonicTime reset_at, MonotonicTime now, Order& order);
+  // Forgets the facts set before a reset. Returns whether there were any.
+  bool ForgetBefore(MonotonicTime reset_at, MonotonicTime now);
 
   template <typename Archive>
   static void Exchange(Archive& archive, auto& health) {
@@ -157,7 +162,9 @@ class Health {
     Breaker::Exchange(archive, health.breaker_);
     Block::Exchange(archive, health.block_);
     archive.Flag(health.has_learned_);
-    if (archive.IsLayout(kOverrideLayout)) OperatorOverride::Exchange(archive, health.override_);
+    if (archive.IsLayout(OperatorOverride::kFirstLayout)) {
+      OperatorOverride::Exchange(archive, health.override_);
+    }
     if (!archive.IsWhole()) return;
     archive.Choice(health.last_state_, kLastHealthState);
     archive.Time(health.last_until_);
@@ -166,8 +173,6 @@ class Health {
   }
 
  private:
-  static constexpr int kOverrideLayout = 2;
-
   std::optional<MonotonicTime> LearnedUntilAt(MonotonicTime now) const;
   const Cause& LearnedCauseAt(MonotonicTime now) const;
   bool LearnLimits(const HealthSettings& settings, const Evidence& evidence,

@@ -51,9 +51,27 @@ void OperatorOverride::Advance(MonotonicTime now) {
   if (IsSet() && now >= until_) mode_ = OverrideMode::kNone;
 }
 
+bool OperatorOverride::HearOfReset(MonotonicTime at) {
+  if (at <= reset_at_) return false;
+  reset_at_ = at;
+  return true;
+}
+
+int OperatorOverride::Layout() const {
+  if (reset_at_ != MonotonicTime()) return kResetLayout;
+  return stamp_.order == 0 ? 1 : kFirstLayout;
+}
+
 OperatorOverride::Record OperatorOverride::ToRecord(MonotonicTime now) const {
-  if (!IsSet() || until_ <= now) return {.order = stamp_.order};
-  return {mode_, std::chrono::ceil<milliseconds>(until_ - now), cause_, stamp_.order};
+  Record record{.order = stamp_.order};
+  if (reset_at_ != MonotonicTime()) {
+    record.since_reset = std::chrono::floor<milliseconds>(now - reset_at_);
+  }
+  if (!IsSet() || until_ <= now) return record;
+  record.mode = mode_;
+  record.remaining = std::chrono::ceil<milliseconds>(until_ - now);
+  record.cause = cause_;
+  return record;
 }
 
 Breaker::View Overrule(const OperatorOverride* strongest, const Breaker::View& learned) {

@@ -38,13 +38,19 @@ class OperatorOverride {
     milliseconds remaining{0};
     Cause cause{};
     Order order = 0;  // tells which of two records is newer; 0 after a restart
+    std::optional<milliseconds> since_reset{};  // the last one; nothing: none is known
   };
 
   // kNone ends the one in force. Begins a generation, as every call of an operator does: what was
   // admitted before `stamp` teaches nothing any more.
   void Set(OverrideMode mode, MonotonicTime until, const Stamp& stamp, Cause cause);
-  // Only begins a generation.
-  void BeginGeneration(const Stamp& stamp) { stamp_ = stamp; }
+  // Only begins a generation: facts from before are forgotten.
+  void Reset(const Stamp& stamp) {
+    stamp_ = stamp;
+    reset_at_ = stamp.at;
+  }
+  // Another replica was told to reset at this time. Returns whether that is news.
+  bool HearOfReset(MonotonicTime at);
   // Ends it when its time has come.
   void Advance(MonotonicTime now);
 
@@ -54,6 +60,10 @@ class OperatorOverride {
   MonotonicTime began() const { return began_; }
   const Cause& cause() const { return cause_; }
   const Stamp& stamp() const { return stamp_; }
+  // Of the last reset; the epoch: none is known.
+  MonotonicTime reset_at() const { return reset_at_; }
+  // The layout of bytes that can say all of this; 1 says nothing of operators.
+  int Layout() const;
   // Whether the attempt was admitted before an operator began a generation.
   bool IsOutdated(const Evidence& evidence) const {
     return stamp_.order != 0 && evidence.Predates(stamp_);
@@ -68,13 +78,19 @@ class OperatorOverride {
     archive.Time(ruling.began_);
     Stamp::Exchange(archive, ruling.stamp_);
     Cause::Exchange(archive, ruling.cause_);
+    if (archive.IsLayout(kResetLayout)) archive.Time(ruling.reset_at_);
   }
 
+  static constexpr int kFirstLayout = 2;
+
  private:
+  static constexpr int kResetLayout = 3;
+
   OverrideMode mode_ = OverrideMode::kNone;
   MonotonicTime until_;
   MonotonicTime began_;
   Stamp stamp_;  // of the last thing that an operator did
+  MonotonicTime reset_at_;
   Cause cause_;
 };
 

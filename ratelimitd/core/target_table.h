@@ -302,6 +302,7 @@ class TargetTable {
                   MonotonicTime now);
   static bool ReadClient(Limits& limits, std::string_view bytes, std::chrono::microseconds shift);
   const Entry* FindEntry(const FieldName& name) const;
+  void ForgetBeforeReset(Provider& provider, MonotonicTime now);
   void MarkChanged(Provider& provider, Entry* target);
   template <typename Key>
   void NoteVersion(Key& key);

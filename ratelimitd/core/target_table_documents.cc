@@ -9,9 +9,9 @@ namespace {
 
 using std::chrono::microseconds;
 
-// Bytes of another layout are not guessed at. The second has an operator's overrides; what has none
-// is written in the first, which earlier versions read.
-constexpr int kLatestLayout = 2;
+// Bytes of another layout are not guessed at. The second has an operator's overrides, the third his
+// resets; what has none is written in the first, which earlier versions read.
+constexpr int kLatestLayout = 3;
 constexpr size_t kMaxFingerprintBytes = 64;
 
 // The numbers of a replica's leases; 2^44 of them before they could meet another's.
@@ -317,11 +317,23 @@ std::vector<KeyRecord> TargetTable::FactsOf(std::string_view provider_name,
   return facts;
 }
 
+// A provider is reset with all its targets, also with those that the replica did not know where it
+// was done.
+void TargetTable::ForgetBeforeReset(Provider& provider, MonotonicTime now) {
+  const MonotonicTime reset_at = provider.health.ruling().reset_at();
+  for (auto& [model, target] : provider.targets) {
+    if (!target->health.ForgetBefore(reset_at, now)) continue;
+    NoteVersion(*target);
+    Touch(*target);
+  }
+}
+
 void TargetTable::Reassert(const KeyRecord& record, MonotonicTime now) {
   Provider* provider = MakeProvider(record.provider, now);
   if (provider == nullptr) return;
   if (record.model.empty()) {
-    provider->health.Reassert(record.health, now, provider->order);
+    provider->health.Reassert(record.health, {}, now, provider->order);
+    ForgetBeforeReset(*provider, now);
     if (provider->credential_fingerprint.empty()) {
       provider->credential_fingerprint = record.health.credential_fingerprint;
     }
@@ -331,7 +343,8 @@ void TargetTable::Reassert(const KeyRecord& record, MonotonicTime now) {
   }
   const Found found = FindOrMake({record.provider, record.model}, now);
   if (found.target == nullptr) return;
-  found.target->health.Reassert(record.health, now, found.provider->order);
+  const MonotonicTime reset_at = found.provider->health.ruling().reset_at();
+  found.target->health.Reassert(record.health, reset_at, now, found.provider->order);
   NoteVersion(*found.target);
   Touch(*found.provider);
   Touch(*found.target);

@@ -127,6 +127,23 @@ TEST_F(BlockTest, AfterItsTimeOneProbeAtATime) {
   EXPECT_EQ(block_.Look(now_).decision, Decision::kAdmitProbe);
 }
 
+TEST_F(BlockTest, WhatAnotherReplicaTellsAgainKeepsItsCountAndItsHour) {
+  for (int i = 0; i < 3; ++i) {
+    Set(OutcomeKind::kQuotaExhausted);
+    now_ = block_.until();
+  }
+  Set(OutcomeKind::kQuotaExhausted);
+  now_ += 20min;
+  const Block::Record record = block_.ToRecord(now_);
+  Block other;
+  EXPECT_TRUE(other.Reassert(record, now_, {"why", "gw"}, ++order_));
+  EXPECT_EQ(other.until(), block_.until());
+  EXPECT_EQ(other.Look(now_).until, block_.Look(now_).until);
+  EXPECT_EQ(other.ToRecord(now_).count, 4);
+  EXPECT_EQ(other.stamp().at, block_.stamp().at);
+  EXPECT_FALSE(other.Reassert(record, now_, {"why", "gw"}, ++order_));
+}
+
 TEST_F(BlockTest, ChangedCredentialLiftsOnlyAnAuthBlock) {
   Set(OutcomeKind::kQuotaExhausted);
   EXPECT_FALSE(block_.ClearByCredential(order_, now_));

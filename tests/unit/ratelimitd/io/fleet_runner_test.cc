@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "ratelimitd/io/desk_job.h"
 #include "ratelimitd/store/memory_store.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/memory_shared_store.h"
@@ -106,6 +107,15 @@ class Replica {
     AttemptReport report = Draft(grant, OutcomeKind::kRateLimited);
     report.retry_after = figure;
     return Report(report);
+  }
+  void Reset(TargetName of) {
+    DocumentsJob job(
+        {{DocumentKind::kProvider, std::string(of.provider)}},
+        [&](TargetTable& t, const NextMoment& next_moment) {
+          t.Reset({of, {"An operator has reset it: Paid.", "operator"}}, next_moment());
+        });
+    FleetJob* jobs[] = {&job};
+    last = runner.Run(jobs);
   }
   HealthState State(TargetName of = kTarget) {
     HealthState state = HealthState::kHealthy;
@@ -285,6 +295,15 @@ TEST_F(FleetRunnerTest, AFailureRepeatedToAnotherReplicaCountsOnce) {
   EXPECT_EQ(a.Report(report), AckStatus::kDuplicate);
 }
 
+TEST_F(FleetRunnerTest, ReportsWithoutNumbersPushNoNumberOutOfMemory) {
+  const AttemptReport report = a.Draft(a.Ask(), OutcomeKind::kUpstreamError);
+  EXPECT_EQ(a.Report(report), AckStatus::kApplied);
+  AttemptReport unnumbered = a.Draft({}, OutcomeKind::kTimeout);
+  unnumbered.sequence_number = 0;
+  for (int i = 0; i < 300; ++i) a.Report(unnumbered);
+  EXPECT_EQ(b.Report(report), AckStatus::kDuplicate);
+}
+
 TEST_F(FleetRunnerTest, AProviderForgottenByOneForWantOfRoomIsForgottenByNobodyElse) {
   TableSettings settings;
   settings.max_targets = 1;
@@ -373,6 +392,120 @@ TEST_F(FleetRunnerTest, AnUnconfirmedCommitThatTookEffectCountsOnce) {
   b.table.Update([&](TargetTable& table, auto next_moment) {
     EXPECT_EQ(table.ViewOne(kTarget, next_moment())->window.failures, 2);
   });
+}
+
+class FleetRunnerResetTest : public FleetRunnerTest {
+ protected:
+  // Every kind of fact, about the target and its provider.
+  void LearnEverything() {
+    const Verdict limited = a.Ask(), blocked = a.Ask();
+    Trip();
+    a.ReportLimit(limited, 10min);
+    a.Report(blocked, OutcomeKind::kQuotaExhausted);
+    b.Ask();
+    clock.Advance(1s);
+  }
+  // Makes `replica` know more than the store: a limit of `of`.
+  void LearnAlone(Replica& replica, TargetName of) {
+    AttemptReport report{.reporter = replica.name,
+                         .sequence_number = ++last_sequence_,
+                         .target = of,
+                         .kind = OutcomeKind::kRateLimited,
+                         .retry_after = 10min};
+    replica.Report(report);
+    clock.Advance(1s);
+  }
+  void ComeBack(std::initializer_list<Replica*> order) {
+    redis.is_away = false;
+    for (Replica* replica : order) replica->runner.Refresh();
+    for (Replica* replica : order) replica->runner.Refresh();
+  }
+
+  static constexpr TargetName kOther{"openai", "other"};
+  static constexpr TargetName kProvider{"openai", ""};
+
+ private:
+  uint64_t last_sequence_ = 1000;
+};
+
+TEST_F(FleetRunnerResetTest, GivenWhileTheStoreIsAwayItHoldsForAllWhoeverComesBackFirst) {
+  for (const bool is_first : {true, false}) {
+    SCOPED_TRACE(is_first);
+    LearnEverything();
+    redis.is_away = true;
+    LearnAlone(b, kOther);
+    a.Reset(kProvider);
+    EXPECT_TRUE(a.last.is_degraded);
+    clock.Advance(1s);
+    if (is_first) ComeBack({&a, &b});
+    if (!is_first) ComeBack({&b, &a});
+    for (Replica* replica : {&a, &b}) {
+      EXPECT_EQ(replica->State(), HealthState::kHealthy);
+      EXPECT_EQ(replica->State(kProvider), HealthState::kHealthy);
+      EXPECT_EQ(replica->State(kOther), HealthState::kHealthy) << "also what only one knew";
+      EXPECT_TRUE(IsAdmitted(*replica));
+    }
+  }
+}
+
+TEST_F(FleetRunnerResetTest, OfOneTargetItLeavesTheOthersAlone) {
+  LearnEverything();
+  redis.is_away = true;
+  LearnAlone(b, kOther);
+  a.Reset(kTarget);
+  ComeBack({&b, &a});
+  for (Replica* replica : {&a, &b}) {
+    EXPECT_EQ(replica->State(), HealthState::kHealthy);
+    EXPECT_EQ(replica->State(kOther), HealthState::kBackingOff);
+    EXPECT_EQ(replica->State(kProvider), HealthState::kBlocked);
+  }
+}
+
+TEST_F(FleetRunnerResetTest, WhatAnotherReplicaLearnsAfterItStays) {
+  for (const bool is_first : {true, false}) {
+    SCOPED_TRACE(is_first);
+    LearnEverything();
+    redis.is_away = true;
+    a.Reset(kProvider);
+    clock.Advance(1s);
+    LearnAlone(b, kOther);
+    if (is_first) ComeBack({&a, &b});
+    if (!is_first) ComeBack({&b, &a});
+    for (Replica* replica : {&a, &b}) {
+      EXPECT_EQ(replica->State(), HealthState::kHealthy);
+      EXPECT_EQ(replica->State(kOther), HealthState::kBackingOff);
+    }
+    a.Reset(kProvider);
+    b.runner.Refresh();
+  }
+}
+
+TEST_F(FleetRunnerResetTest, AStoreThatHasLostItIsToldAgain) {
+  LearnEverything();
+  const auto before = redis.documents;
+  a.Reset(kProvider);
+  redis.documents = before;
+  EXPECT_FALSE(IsAdmitted(b));
+  a.runner.Refresh();
+  EXPECT_TRUE(IsAdmitted(b));
+  EXPECT_EQ(b.State(), HealthState::kHealthy);
+}
+
+TEST_F(FleetRunnerResetTest, AnOverrideInForceStays) {
+  LearnEverything();
+  DocumentsJob job({{DocumentKind::kProvider, "openai"}}, [&](TargetTable& t,
+                                                              const NextMoment& next_moment) {
+    t.Override({.name = kTarget, .mode = OverrideMode::kForcedOpen, .length = 1h}, next_moment());
+  });
+  FleetJob* jobs[] = {&job};
+  b.runner.Run(jobs);
+  a.runner.Refresh();
+  redis.is_away = true;
+  LearnAlone(b, kOther);
+  a.Reset(kProvider);
+  ComeBack({&b, &a});
+  EXPECT_EQ(b.State(), HealthState::kForcedOpen);
+  EXPECT_FALSE(IsAdmitted(b));
 }
 
 TEST_F(FleetRunnerTest, AFlushedStoreIsFilledAgain) {
