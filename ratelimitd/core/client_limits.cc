@@ -10,7 +10,7 @@ void ClientLimits::Learn(std::string_view name, const LimitSettings& limits, siz
     known->settings = limits;
     return;
   }
-  if (limits.IsUnlimited()) return;
+  if (limits.IsUnlimited() || name.empty()) return;
   if (clients_.size() >= max_clients) ForgetIdle(now);
   if (clients_.size() >= max_clients) return;
   auto client = std::make_unique<Client>();

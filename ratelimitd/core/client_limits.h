@@ -18,8 +18,9 @@ namespace ratelimitd {
 
 class ClientLimits {
  public:
-  // The limits of `name` from now on. When `max_clients` are known already, idle ones make room; a
-  // new one that finds none is not limited. `new_id` becomes its number and must be new.
+  // The limits of `name` from now on; no name has none. When `max_clients` are known already, idle
+  // ones make room; a new one that finds none is not limited. `new_id` becomes its number and must
+  // be new.
   void Learn(std::string_view name, const LimitSettings& limits, size_t max_clients,
              uint64_t new_id, MonotonicTime now);
 

@@ -102,7 +102,8 @@ grpc::Status AdmissionDesk::BeginSession(const pb::SessionHello& hello) {
   });
   if (!has_room) {
     return MakeRpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "TOO_MANY_SESSIONS",
-                        "too many reporters have a session here");
+                        "too many reporters have a session here; raise bounds.reporters",
+                        kRoomInAWhile);
   }
   metrics_.sessions().Increment();
   if (IsInFleet()) RelearnInFleet(hello);
@@ -180,9 +181,7 @@ void AdmissionDesk::EndSessionInFleet(const std::string& reporter) {
 
 void AdmissionDesk::SubmitAdmit(const pb::AdmitRequest& request, pb::AdmitResponse& response,
                                 Finish finish) {
-  grpc::Status status = CheckReporter(request.reporter());
-  if (status.ok()) status = CheckAsk(request.ask());
-  if (!status.ok()) return finish(status);
+  if (grpc::Status status = CheckAdmit(request); !status.ok()) return finish(status);
   if (request.has_client_limits()) {
     table_.Update([&](TargetTable& table, auto next_moment) {
       table.LearnClientLimits(request.ask().client_name(),
@@ -219,8 +218,7 @@ void AdmissionDesk::SubmitReport(const pb::ReportRequest& request, pb::ReportRes
 }
 
 grpc::Status AdmissionDesk::Admit(const pb::AdmitRequest& request, pb::AdmitResponse& response) {
-  if (grpc::Status status = CheckReporter(request.reporter()); !status.ok()) return status;
-  if (grpc::Status status = CheckAsk(request.ask()); !status.ok()) return status;
+  if (grpc::Status status = CheckAdmit(request); !status.ok()) return status;
   std::vector<TargetName> names;
   Verdict verdict;
   table_.Update([&](TargetTable& table, auto next_moment) {

@@ -126,6 +126,16 @@ grpc::Status CheckAsk(const pb::Ask& ask) {
   return CheckEach(ask.targets(), CheckTarget);
 }
 
+grpc::Status CheckAdmit(const pb::AdmitRequest& request) {
+  grpc::Status status = FirstError({CheckReporter(request.reporter()), CheckAsk(request.ask())});
+  if (!status.ok() || !request.has_client_limits()) return status;
+  const std::string& client = request.ask().client_name();
+  const std::string& limited = request.client_limits().client_name();
+  if (!client.empty() && (limited.empty() || limited == client)) return status;
+  return Invalid("BAD_CLIENT_NAME",
+                 "client_limits are those of ask.client_name: name the client there");
+}
+
 grpc::Status CheckReport(const pb::AttemptReport& report) {
   if (report.kind() < 1 || report.kind() >= pb::OutcomeKind_ARRAYSIZE) {
     return Invalid("BAD_KIND", "a report needs a known outcome kind");

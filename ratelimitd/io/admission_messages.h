@@ -18,6 +18,7 @@ grpc::Status CheckReporter(const std::string& reporter);
 grpc::Status CheckHello(const pb::SessionHello& hello);
 grpc::Status CheckSessionRequest(const pb::SessionRequest& request);
 grpc::Status CheckAsk(const pb::Ask& ask);
+grpc::Status CheckAdmit(const pb::AdmitRequest& request);
 grpc::Status CheckReport(const pb::AttemptReport& report);
 
 // The message must have passed its check. `names` is scratch memory: the ask refers to it.

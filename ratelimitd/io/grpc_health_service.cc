@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "common/concat.h"
+#include "common/json_text.h"
 #include "ratelimitd/io/rpc_error.h"
 #include "ratelimitd/io/unary_call.h"
 #include "ratelimitd/io/watch_call.h"
@@ -16,6 +17,8 @@ using grpc::health::v1::HealthCheckResponse;
 using Async = grpc::health::v1::Health::AsyncService;
 
 constexpr std::string_view kProviderPrefix = "provider/";
+// Of an unknown name, in an error: a client takes no trailer of any size.
+constexpr size_t kMaxToldBytes = 256;
 
 // Tells the status at first and whenever it differs from the one told last.
 class StatusWatch final : public WatchSource<HealthCheckResponse> {
@@ -71,8 +74,10 @@ void GrpcHealthService::Listen(CallQueue& queue) {
           finish(grpc::Status::OK);
           return;
         }
-        finish(MakeRpcError(grpc::StatusCode::NOT_FOUND, "UNKNOWN_SERVICE",
-                            common::Concat("unknown service \"", request.service(), "\"")));
+        finish(MakeRpcError(
+            grpc::StatusCode::NOT_FOUND, "UNKNOWN_SERVICE",
+            common::Concat("unknown service \"",
+                           common::TruncateUtf8(request.service(), kMaxToldBytes), "\"")));
       });
   using Watch = WatchCall<Async, HealthCheckRequest, HealthCheckResponse>;
   Watch::Listen({service_, &Async::RequestWatch,

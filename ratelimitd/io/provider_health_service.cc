@@ -14,6 +14,8 @@ using Async = pb::ProviderHealthService::AsyncService;
 
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
+// gRPC's clients take messages of 4 MiB unless told otherwise.
+constexpr size_t kMaxAnswerBytes = 3 << 20;
 // A page token is this and the last name of the page before.
 constexpr std::string_view kTokenPrefix = "after:";
 
@@ -21,6 +23,12 @@ bool IsInState(const pb::Provider& provider, pb::HealthState state) {
   if (state == pb::HEALTH_STATE_UNSPECIFIED || provider.health().state() == state) return true;
   const auto matches = [state](const pb::TargetHealth& t) { return t.health().state() == state; };
   return std::any_of(provider.targets().begin(), provider.targets().end(), matches);
+}
+
+size_t BytesOf(const std::vector<pb::Provider>& providers) {
+  size_t bytes = 0;
+  for (const pb::Provider& provider : providers) bytes += provider.ByteSizeLong();
+  return bytes;
 }
 
 class ProviderWatch final : public WatchSource<pb::WatchProvidersResponse> {
@@ -33,14 +41,14 @@ class ProviderWatch final : public WatchSource<pb::WatchProvidersResponse> {
       if (view.version > version_) news.push_back(&view);
     }
     const bool is_first = version_ == 0;
-    if (!is_first && news.empty() && tick.now < next_heartbeat_) return false;
-    version_ = tick.version;
+    // The clock that replicas share may be set back.
+    const bool is_due = tick.now >= next_heartbeat_ || tick.now + heartbeat_ < next_heartbeat_;
+    if (!is_first && news.empty() && !is_due) return false;
     next_heartbeat_ = tick.now + heartbeat_;
     response.set_kind(is_first       ? pb::WATCH_EVENT_KIND_SNAPSHOT
                       : news.empty() ? pb::WATCH_EVENT_KIND_HEARTBEAT
                                      : pb::WATCH_EVENT_KIND_CHANGE);
-    const ClockPair clocks{tick.now, tick.wall};
-    for (pb::Provider& provider : BuildProviders(news, clocks)) {
+    for (pb::Provider& provider : BuildAsManyAsFit(news, tick)) {
       *response.add_providers() = std::move(provider);
     }
     const auto sent = std::chrono::floor<milliseconds>(tick.wall.time_since_epoch());
@@ -52,6 +60,22 @@ class ProviderWatch final : public WatchSource<pb::WatchProvidersResponse> {
   uint64_t version() const override { return version_; }
 
  private:
+  // Those that changed first; the others are still to be shown.
+  std::vector<pb::Provider> BuildAsManyAsFit(std::vector<const HealthView*>& news,
+                                             const WatchTick& tick) {
+    version_ = tick.version;
+    std::vector<pb::Provider> providers = BuildProviders(news, {tick.now, tick.wall});
+    if (BytesOf(providers) <= kMaxAnswerBytes) return providers;
+    std::sort(news.begin(), news.end(),
+              [](const HealthView* a, const HealthView* b) { return a->version < b->version; });
+    while (news.size() > 1 && BytesOf(providers) > kMaxAnswerBytes) {
+      news.resize(news.size() / 2);
+      providers = BuildProviders(news, {tick.now, tick.wall});
+    }
+    version_ = news.back()->version;
+    return providers;
+  }
+
   milliseconds heartbeat_;
   uint64_t version_ = 0;
   common::MonotonicTime next_heartbeat_;
@@ -73,13 +97,13 @@ ProviderHealthService::ProviderHealthService(SharedTable& table, WatchHub& hub,
                                              prometheus::Gauge& watchers)
     : table_(table), hub_(hub), watchers_(watchers) {}
 
-std::vector<pb::Provider> ProviderHealthService::Providers() {
+std::vector<pb::Provider> ProviderHealthService::Providers(const Look& look) {
   std::vector<HealthView> views;
   ClockPair clocks{{}, table_.clock().Wall()};
   table_.Update([&](TargetTable& table, auto next_moment) {
     const Moment moment = next_moment();
     clocks.now = moment.now;
-    views = table.ViewChangedSince(0, moment);
+    views = look(table, moment);
   });
   std::vector<const HealthView*> all;
   all.reserve(views.size());
@@ -101,11 +125,17 @@ grpc::Status ProviderHealthService::List(const pb::ListProvidersRequest& request
   if (!token.empty()) token.remove_prefix(kTokenPrefix.size());
   const int wanted = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
   const int page_size = std::min(wanted, kMaxPageSize);
-  for (pb::Provider& provider : Providers()) {
+  const auto all = [](TargetTable& table, const Moment& moment) {
+    return table.ViewChangedSince(0, moment);
+  };
+  size_t bytes = 0;
+  for (pb::Provider& provider : Providers(all)) {
     if (provider.name() <= token || !IsInState(provider, request.state())) continue;
-    if (response.providers_size() == page_size) {
+    bytes += provider.ByteSizeLong();
+    const bool is_too_large = response.providers_size() > 0 && bytes > kMaxAnswerBytes;
+    if (response.providers_size() == page_size || is_too_large) {
       response.set_next_page_token(
-          common::Concat(kTokenPrefix, response.providers(page_size - 1).name()));
+          common::Concat(kTokenPrefix, response.providers().rbegin()->name()));
       break;
     }
     *response.add_providers() = std::move(provider);
@@ -119,8 +149,10 @@ grpc::Status ProviderHealthService::Get(const pb::GetProviderRequest& request,
     return MakeRpcError(grpc::StatusCode::INVALID_ARGUMENT, "NO_NAME",
                         "name the provider, for instance \"openai\"");
   }
-  for (pb::Provider& provider : Providers()) {
-    if (provider.name() != request.name()) continue;
+  const auto one = [&request](TargetTable& table, const Moment& moment) {
+    return table.ViewProvider(request.name(), moment);
+  };
+  for (pb::Provider& provider : Providers(one)) {
     *response.mutable_provider() = std::move(provider);
     return grpc::Status::OK;
   }

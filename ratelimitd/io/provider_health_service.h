@@ -3,7 +3,9 @@
 
 #include <prometheus/gauge.h>
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "candor/ratelimitd/v1/provider_health.grpc.pb.h"
 #include "ratelimitd/io/call_queue.h"
@@ -29,7 +31,8 @@ class ProviderHealthService {
   grpc::Status Get(const pb::GetProviderRequest& request, pb::GetProviderResponse& response);
 
  private:
-  std::vector<pb::Provider> Providers();
+  using Look = std::function<std::vector<HealthView>(TargetTable& table, const Moment& moment)>;
+  std::vector<pb::Provider> Providers(const Look& look);
 
   SharedTable& table_;
   WatchHub& hub_;

@@ -50,6 +50,8 @@ class WatchCall final : public Watcher,
     if (is_writing_ || is_finishing_ || is_done_) return;
     response_.Clear();
     if (!source_->Next(tick, response_)) return;
+    // There may be more than one message can say.
+    is_behind_ = source_->version() < tick.version;
     is_writing_ = true;
     writer_.Write(response_, &on_write_);
   }
@@ -77,7 +79,7 @@ class WatchCall final : public Watcher,
     }
     if (!method_.hub.Add(self_)) {
       End(MakeRpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "TOO_MANY_WATCHERS",
-                       "too many streams are open; close one or ask again later"));
+                       "too many streams are open; close one or ask again later", kRoomInAWhile));
     }
   }
 

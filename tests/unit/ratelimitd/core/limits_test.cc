@@ -156,6 +156,14 @@ TEST_F(ClientLimitsTest, ConcurrencyEndsWithTheFinalReportOrTheLease) {
   EXPECT_EQ(Ask().granted_index, 0) << "the lost one is given up";
 }
 
+TEST_F(ClientLimitsTest, WhoHasNoNameHasNoLimits) {
+  ClientLimits clients;
+  for (uint64_t id = 1; id <= 3; ++id) clients.Learn("", {.concurrent = 1}, 10, id, fleet_.now);
+  EXPECT_TRUE(clients.Names().empty());
+  EXPECT_EQ(clients.NameOf(1), "");
+  clients.Settle(1, 1, 0, fleet_.now);
+}
+
 TEST_F(ClientLimitsTest, UnknownClientsAreNotLimitedAndMemoryIsBounded) {
   EXPECT_EQ(Ask().granted_index, 0);
   for (int i = 0; i < 10'000; ++i) {

@@ -4,6 +4,9 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "ratelimitd/store/memory_store.h"
@@ -105,11 +108,38 @@ class ServerTest : public testing::Test {
   static std::string ReasonOf(const grpc::Status& status) {
     google::rpc::Status details;
     google::rpc::ErrorInfo info;
-    if (!details.ParseFromString(status.error_details()) || details.details_size() != 1 ||
+    if (!details.ParseFromString(status.error_details()) || details.details_size() == 0 ||
         !details.details(0).UnpackTo(&info)) {
       return "no details";
     }
     return info.reason();
+  }
+
+  // How long to wait before another try; 0: nothing is said of it.
+  static int64_t RetryDelayOf(const grpc::Status& status) {
+    google::rpc::Status details;
+    google::rpc::RetryInfo retry;
+    if (!details.ParseFromString(status.error_details())) return 0;
+    for (const auto& detail : details.details()) {
+      if (detail.UnpackTo(&retry)) return retry.retry_delay().seconds();
+    }
+    return 0;
+  }
+  // More than a message may hold: providers with a whole history each, in long sentences.
+  void FillWithHistories(int providers) {
+    const std::string why(500, 'x');
+    for (int i = 0; i < providers * 16; ++i) {
+      const std::string name = "p" + std::to_string(i % providers);
+      table_.Update([&](TargetTable& table, auto next_moment) {
+        const bool is_odd = i / providers % 2 == 1;
+        table.Override({.name = {name, ""},
+                        .mode = is_odd ? OverrideMode::kForcedClosed : OverrideMode::kForcedOpen,
+                        .length = 1h,
+                        .cause = {why, "ops"},
+                        .may_be_unknown = true},
+                       next_moment());
+      });
+    }
   }
 
   candor_test::FakeClock clock_;
@@ -272,6 +302,74 @@ TEST_F(ServerTest, ListIsPagedAndFiltered) {
   EXPECT_EQ(health.transitions_size(), 1);
 }
 
+TEST_F(ServerTest, AnswersFitIntoWhatClientsTake) {
+  constexpr int kProviders = 900;
+  FillWithHistories(kProviders);
+  std::set<std::string> listed;
+  pb::ListProvidersRequest request;
+  request.set_page_size(1000);
+  int pages = 0;
+  do {
+    grpc::ClientContext context;
+    pb::ListProvidersResponse response;
+    const grpc::Status status = providers_->ListProviders(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    for (const pb::Provider& provider : response.providers()) listed.insert(provider.name());
+    request.set_page_token(response.next_page_token());
+    ++pages;
+  } while (!request.page_token().empty());
+  EXPECT_EQ(listed.size(), static_cast<size_t>(kProviders));
+  EXPECT_GT(pages, 1);
+
+  grpc::ClientContext context;
+  auto watch = providers_->WatchProviders(&context, {});
+  std::set<std::string> watched;
+  pb::WatchProvidersResponse response;
+  for (pb::WatchEventKind want = pb::WATCH_EVENT_KIND_SNAPSHOT; watched.size() < kProviders;
+       want = pb::WATCH_EVENT_KIND_CHANGE) {
+    ASSERT_TRUE(watch->Read(&response)) << watch->Finish().error_message();
+    EXPECT_EQ(response.kind(), want);
+    for (const pb::Provider& provider : response.providers()) watched.insert(provider.name());
+  }
+}
+
+TEST_F(ServerTest, HeartbeatsGoOnWhenTheSharedClockIsSetBack) {
+  const auto watch = MakeProviderWatch({});
+  WatchTick tick{.now = common::MonotonicTime(24h), .wall = {}, .version = 1, .views = {}};
+  pb::WatchProvidersResponse response;
+  ASSERT_TRUE(watch->Next(tick, response));
+  EXPECT_FALSE(watch->Next(tick, response));
+  tick.now -= 1h;
+  EXPECT_TRUE(watch->Next(tick, response));
+  EXPECT_EQ(response.kind(), pb::WATCH_EVENT_KIND_HEARTBEAT);
+  EXPECT_FALSE(watch->Next(tick, response));
+}
+
+TEST_F(ServerTest, LimitsOfNobodyAreAMistake) {
+  struct {
+    const char* client;
+    const char* limited;
+    bool is_good;
+  } cases[] = {{"team", "", true},
+               {"team", "team", true},
+               {"team", "other", false},
+               {"", "", false},
+               {"", "team", false}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.client);
+    SCOPED_TRACE(c.limited);
+    pb::AdmitRequest request = AdmitMessage("openai");
+    request.mutable_ask()->set_client_name(c.client);
+    request.mutable_client_limits()->set_client_name(c.limited);
+    request.mutable_client_limits()->set_requests_per_minute(5);
+    grpc::ClientContext context;
+    pb::AdmitResponse response;
+    const grpc::Status status = admission_->Admit(&context, request, &response);
+    EXPECT_EQ(status.ok(), c.is_good);
+    EXPECT_EQ(ReasonOf(status), c.is_good ? "no details" : "BAD_CLIENT_NAME");
+  }
+}
+
 TEST_F(ServerTest, WatchShowsASnapshotThenTheChange) {
   Admit("openai");
   grpc::ClientContext context;
@@ -330,6 +428,7 @@ TEST_F(ServerTest, OneWatcherTooManyIsTurnedAway) {
   const grpc::Status status = surplus->Finish();
   EXPECT_EQ(status.error_code(), grpc::RESOURCE_EXHAUSTED);
   EXPECT_EQ(ReasonOf(status), "TOO_MANY_WATCHERS");
+  EXPECT_GT(RetryDelayOf(status), 0);
 }
 
 TEST_F(ServerTest, HealthMirrorsProvidersAndTheServer) {
@@ -339,6 +438,7 @@ TEST_F(ServerTest, HealthMirrorsProvidersAndTheServer) {
   EXPECT_EQ(Check("provider/openai"), HealthCheckResponse::SERVING);
   EXPECT_EQ(Check("provider/nobody"), HealthCheckResponse::SERVICE_UNKNOWN);
   EXPECT_EQ(Check("nothing"), HealthCheckResponse::SERVICE_UNKNOWN);
+  EXPECT_EQ(Check(std::string(100'000, 'x')), HealthCheckResponse::SERVICE_UNKNOWN);
   server_->AnnounceDrain();
   EXPECT_EQ(Check(""), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Check("provider/openai"), HealthCheckResponse::SERVING);
