@@ -1,5 +1,7 @@
 #include "gateway/io/client_connection.h"
 
+#include <sys/socket.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -63,6 +65,11 @@ void ClientConnection::Consume(size_t count) {
   } else {
     input_.clear();
   }
+}
+
+bool ClientConnection::HasUnread() {
+  char byte;
+  return ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 asio::awaitable<ClientConnection::ReadResult> ClientConnection::ReadMore(

@@ -50,6 +50,8 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   std::string_view input() const { return std::string_view(input_).substr(consumed_); }
   void Consume(size_t count);
 
+  // Whether the client has sent something that nobody has read yet.
+  bool HasUnread();
   // Waits for more input.
   boost::asio::awaitable<ReadResult> ReadMore(common::MonotonicTime deadline);
 

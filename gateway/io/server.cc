@@ -145,10 +145,13 @@ void Worker::Start() {
 void Worker::BeginDrain() {
   asio::post(loop_.context, [this] {
     services_->is_draining = true;
-    const auto sessions = sessions_;  // Closing ends coroutines, which change the set.
-    for (Session* session : sessions) session->CloseIfIdle();
     sweep_timer_.cancel();
   });
+}
+
+void Worker::CloseDone() {
+  const auto sessions = sessions_;  // Closing ends coroutines, which change the set.
+  for (Session* session : sessions) session->CloseIfDone();
 }
 
 void Worker::Stop() {
@@ -226,10 +229,16 @@ asio::awaitable<void> Worker::Sweep() {
     sweep_timer_.expires_after(services_->is_draining ? kDrainCheckInterval : kSweepInterval);
     co_await sweep_timer_.async_wait(kAwait);
     for (const auto& pool : services_->config->pools) pool->CloseStale();
-    if (!services_->is_draining || !sessions_.empty()) continue;
+    if (!services_->is_draining) continue;
+    CloseDone();
     const common::MonotonicTime now = loop_.clock.Monotonic();
-    if (!quiet_since) quiet_since = now;
-    if (!admission_->HasPendingReports() || now - *quiet_since > kReportGrace) is_drained_ = true;
+    if (!sessions_.empty()) {
+      quiet_since.reset();
+    } else if (!quiet_since) {
+      quiet_since = now;
+    }
+    is_drained_ =
+        quiet_since && (!admission_->HasPendingReports() || now - *quiet_since > kReportGrace);
   }
 }
 

@@ -39,9 +39,10 @@ class Worker {
   // Before Start, and later at any time.
   void UseConfig(std::shared_ptr<const Config> config, TlsContexts tls, size_t worker_count);
   void Start();
-  // Answers what is under way, closes idle connections, then calls nothing more; see IsDrained.
+  // From now on answers what is under way and what still comes, and closes connections that are
+  // idle; see IsDrained.
   void BeginDrain();
-  // Whether every connection has ended and every report is acknowledged.
+  // Whether now every connection has ended and every report is acknowledged.
   bool IsDrained() const { return is_drained_; }
   // Ends the thread; connections still open are cut.
   void Stop();
@@ -54,6 +55,7 @@ class Worker {
   std::shared_ptr<const LoopConfig> BuildLoopConfig(std::shared_ptr<const Config> config,
                                                     const TlsContexts& tls, size_t worker_count);
   void WriteAccessLog();
+  void CloseDone();
   void EndSessions(common::MonotonicTime deadline);
 
   int index_;

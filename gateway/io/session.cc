@@ -161,6 +161,12 @@ void Session::CloseIfIdle() {
   connection_->Close();
 }
 
+void Session::CloseIfDone() {
+  if (!idle_place_ || connection_->HasUnread()) return;
+  const auto waited = loop_.clock.Monotonic() - (*idle_place_)->since;
+  if (has_had_request_ || waited >= kFirstRequestTime) CloseIfIdle();
+}
+
 void Session::SetIdle() {
   if (!idle_place_) idle_place_ = services_.idle.Add(*this);
 }
@@ -223,6 +229,7 @@ asio::awaitable<Session::HeadResult> Session::ReadHead() {
 
 void Session::BeginRequest() {
   SetBusy();
+  has_had_request_ = true;
   config_ = services_.config;
   started_at_ = loop_.clock.Monotonic();
   deadline_ = common::MonotonicTime::max();

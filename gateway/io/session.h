@@ -53,6 +53,9 @@ struct SessionServices {
 
 class Session {
  public:
+  // How long a new client may take to send its request to a gateway that ends.
+  static constexpr std::chrono::milliseconds kFirstRequestTime{2'000};
+
   // `services` must outlive the session, which counts as a connection from now on.
   Session(SessionServices& services, std::shared_ptr<ClientConnection> connection,
           std::string remote_address);
@@ -66,6 +69,9 @@ class Session {
 
   // Closes the connection if no request is under way.
   void CloseIfIdle();
+  // As above, for a gateway that ends: not when a request has come and is still to be read, nor one
+  // that is newer than kFirstRequestTime and has had no request yet.
+  void CloseIfDone();
   // Closes the connection whatever is under way.
   void Abort() { connection_->Close(); }
 
@@ -132,6 +138,7 @@ class Session {
   bool is_degraded_ = false;
   std::optional<IdleConnections::Place> idle_place_;
   bool is_refused_ = false;
+  bool has_had_request_ = false;
   common::MonotonicTime started_at_;
   common::MonotonicTime deadline_;  // of the client's own; max(): none
 };

@@ -1,10 +1,19 @@
 """SIGTERM: not ready first, then what is in flight is finished, then exit 0."""
 
+import contextlib
 import signal
 
 from support.http_client import RawConnection
 from support.programs import wait_until
 from support.stack import Pair
+
+MODELS = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
+CONNECTIONS = "candor_gateway_client_connections"
+
+
+def drain(gateway):
+    gateway.send(signal.SIGTERM)
+    wait_until(lambda: gateway.admin("/readyz").status == 503, "it drains")
 
 
 def test_gateway_finishes_a_stream_and_exits_0(programs):
@@ -39,15 +48,70 @@ def test_gateway_takes_no_new_request_while_it_drains(programs):
     pair = Pair(programs, routes=1)
     route = pair.solo()
     route.first.next(chunks=20, chunk_delay_ms=50)
-    request = b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"
     with RawConnection(pair.gateway.address) as kept_alive:
-        kept_alive.send(request)
+        kept_alive.send(MODELS)
         assert kept_alive.read_reply().status == 200
         with pair.gateway.open_chat_stream(route.model) as stream:
             pair.gateway.send(signal.SIGTERM)
             assert kept_alive.is_closed_by_peer(), "an idle connection is closed at once"
             stream.read_all()
 
+    assert pair.gateway.wait_for_exit() == 0
+
+
+def test_a_request_that_has_come_when_the_drain_begins_is_answered(programs):
+    pair = Pair(programs, routes=1, doubles=False)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawConnection(pair.gateway.address)) for _ in range(400)]
+        for client in clients:
+            client.send(MODELS)
+            assert client.read_reply().status == 200
+        pair.gateway.pause()
+        for client in clients:
+            client.send(MODELS)
+        pair.gateway.send(signal.SIGTERM)
+        pair.gateway.resume()
+        replies = [client.read_reply() for client in clients]
+
+    assert None not in replies, f"{replies.count(None)} requests were lost"
+    assert {reply.status for reply in replies} == {200}
+    assert pair.gateway.wait_for_exit() == 0
+
+
+def test_a_new_connection_may_still_send_its_request_while_it_drains(programs):
+    pair = Pair(programs, routes=1, doubles=False)
+    route = pair.solo()
+    route.first.next(chunks=20, chunk_delay_ms=50)
+    with (
+        RawConnection(pair.gateway.address) as client,
+        RawConnection(pair.gateway.address) as silent,
+        pair.gateway.open_chat_stream(route.model) as stream,
+    ):
+        wait_until(lambda: pair.gateway.metrics()[CONNECTIONS] == 3, "all are accepted")
+        drain(pair.gateway)
+        client.send(MODELS)
+        reply = client.read_reply()
+        assert (reply.status, reply.header("connection")) == (200, "close")
+        assert silent.is_closed_by_peer(), "it has waited for long enough"
+        stream.read_all()
+        assert pair.gateway.wait_for_exit() == 0
+
+
+def test_whoever_comes_late_to_an_idle_thread_is_waited_for_too(programs):
+    pair = Pair(programs, routes=2, doubles=False, gateway_config={"threads": 8})
+    first, late = pair.solo(), pair.solo()
+    first.first.next(chunks=20, chunk_delay_ms=50)
+    late.first.always(chunks=40, chunk_delay_ms=50)
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(pair.gateway.open_chat_stream(first.model))
+        drain(pair.gateway)
+        stream.read_until(b"Honest")
+        others = [
+            stack.enter_context(pair.gateway.open_chat_stream(late.model)) for _ in range(8)
+        ]
+        assert stream.read_all().body.endswith(b"data: [DONE]\n\n")
+        for other in others:
+            assert other.read_all().body.endswith(b"data: [DONE]\n\n")
     assert pair.gateway.wait_for_exit() == 0
 
 
@@ -78,8 +142,7 @@ def test_second_signal_ends_at_once(programs):
     route.first.next(chunks=1_000_000, chunk_delay_ms=50)
     with pair.gateway.open_chat_stream(route.model) as stream:
         stream.read_until(b"Honest")
-        pair.gateway.send(signal.SIGTERM)
-        wait_until(lambda: pair.gateway.admin("/readyz").status == 503, "it drains")
+        drain(pair.gateway)
         pair.gateway.send(signal.SIGTERM)
         wait_until(lambda: not pair.gateway.is_running(), "it ends")
     assert pair.gateway.wait_for_exit() == 1
