@@ -43,6 +43,18 @@ bool IsReadOfSuccess(std::string_view name) {
 
 }  // namespace
 
+template <bool kIsRequest>
+size_t MessageParser<kIsRequest>::Parse(std::string_view bytes, boost::beast::error_code& error) {
+  // Beast, once it has seen this much of an empty body, asserts that the whole rest comes at once.
+  const bool is_first_chunk = this->is_header_done() && this->chunked() && !has_chunk_;
+  if (is_first_chunk && bytes == "0\r\n") {
+    error = http::error::need_more;
+    return 0;
+  }
+  this->eager(this->is_header_done());
+  return this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+}
+
 RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes)
     : empty_line_bytes_left_(max_header_bytes) {
   header_limit(static_cast<std::uint32_t>(max_header_bytes));
@@ -60,8 +72,7 @@ size_t RequestParser::Feed(std::string_view bytes, boost::beast::error_code& err
     error = http::error::need_more;
     return empty;
   }
-  eager(is_header_done());
-  return empty + put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  return empty + Parse(bytes, error);
 }
 
 // RFC 9112 section 2.2: empty lines before a request are ignored. Returns their length.
@@ -129,8 +140,7 @@ ResponseParser::ResponseParser() {
 size_t ResponseParser::Feed(std::string_view bytes, std::string& body,
                             boost::beast::error_code& error) {
   body_ = &body;
-  eager(true);
-  return put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  return Parse(bytes, error);
 }
 
 void ResponseParser::on_field_impl(http::field field, string_view name, string_view value,

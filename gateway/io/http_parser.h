@@ -11,11 +11,27 @@
 
 namespace gateway {
 
+// What both kinds of messages share.
+template <bool kIsRequest>
+class MessageParser : public boost::beast::http::basic_parser<kIsRequest> {
+ protected:
+  // As put, but stops after the head once.
+  size_t Parse(std::string_view bytes, boost::beast::error_code& error);
+
+ private:
+  void on_chunk_header_impl(std::uint64_t, boost::beast::string_view,
+                            boost::beast::error_code&) final {
+    has_chunk_ = true;
+  }
+
+  bool has_chunk_ = false;
+};
+
 // A client's request. Beast refuses Transfer-Encoding beside Content-Length, bad chunk sizes,
 // control characters and obsolete line folding's excesses with an error of its own for each (RFC
 // 9112); this refuses every transfer coding but one plain "chunked", any in HTTP/1.0, and a second
 // Host.
-class RequestParser final : public boost::beast::http::basic_parser<true> {
+class RequestParser final : public MessageParser<true> {
  public:
   RequestParser(int64_t max_header_bytes, int64_t max_body_bytes);
 
@@ -53,7 +69,6 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
   void on_header_impl(error_code&) override {}
   void on_body_init_impl(boost::optional<std::uint64_t> const& length, error_code&) override;
   std::size_t on_body_impl(string_view bytes, error_code&) override;
-  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
   std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code&) override;
   void on_finish_impl(error_code&) override {}
 
@@ -71,14 +86,14 @@ class RequestParser final : public boost::beast::http::basic_parser<true> {
 };
 
 // A provider's response. The body comes out piece by piece.
-class ResponseParser final : public boost::beast::http::basic_parser<false> {
+class ResponseParser final : public MessageParser<false> {
  public:
   // Heads above this are refused.
   static constexpr int kMaxHeaderBytes = 64 << 10;
 
   ResponseParser();
 
-  // As RequestParser::Feed. Body bytes are appended to `body`.
+  // As RequestParser::Feed, also where it stops. Body bytes are appended to `body`.
   size_t Feed(std::string_view bytes, std::string& body, boost::beast::error_code& error);
 
   int status() const { return status_; }
@@ -96,7 +111,6 @@ class ResponseParser final : public boost::beast::http::basic_parser<false> {
   void on_header_impl(error_code&) override {}
   void on_body_init_impl(boost::optional<std::uint64_t> const&, error_code&) override {}
   std::size_t on_body_impl(string_view bytes, error_code&) override;
-  void on_chunk_header_impl(std::uint64_t, string_view, error_code&) override {}
   std::size_t on_chunk_body_impl(std::uint64_t, string_view bytes, error_code&) override;
   void on_finish_impl(error_code&) override {}
 

@@ -35,6 +35,9 @@ TEST(RequestParserTest, ReadsTheSameHoweverTheBytesAreCut) {
        "POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
        "1;a=b\r\n{\r\n1\r\n}\r\n0\r\nx-request-id: late\r\n\r\n",
        "POST /a 1.1\nx-request-id: late", "{}"},
+      {"chunks of nothing",
+       "POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "POST /a 1.1",
+       "", ""},
       {"fields that are read",
        "POST /a?q#f HTTP/1.1\r\nhost: x\r\nAuthorization:\t Bearer k \r\nx-other: y\r\n"
        "expect: 100-Continue\r\n\r\n",
@@ -124,6 +127,8 @@ TEST(ResponseParserTest, ReadsTheSameHoweverTheBytesAreCut) {
       {"chunks",
        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1;e\r\nc\r\n0\r\n\r\n",
        "200", "abc"},
+      {"chunks of nothing", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "200",
+       ""},
       {"nothing to come", "HTTP/1.1 204 No Content\r\n\r\n", "204", ""},
       {"an interim response", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", "100", "", "HTTP/1.1 2"},
   };
