@@ -100,14 +100,12 @@ Session::Session(SessionServices& services, std::shared_ptr<ClientConnection> co
 
 Session::~Session() {
   SetBusy();
-  if (is_refused_) {
-    services_.load.refusals.fetch_sub(1, std::memory_order_relaxed);
-  } else {
-    Uncount();
-  }
+  if (is_refused_) services_.load.refusals.fetch_sub(1, std::memory_order_relaxed);
+  Uncount();
 }
 
 void Session::Uncount() {
+  if (!std::exchange(is_counted_, false)) return;
   services_.load.connections.fetch_sub(1, std::memory_order_relaxed);
   services_.metrics.client_connections().Decrement();
 }
@@ -158,6 +156,8 @@ asio::awaitable<void> Session::AnswerOnce(Failure failure) {
 void Session::CloseIfIdle() {
   if (!idle_place_) return;
   SetBusy();
+  // Who sees it closed and connects anew must not find it counted.
+  Uncount();
   connection_->Close();
 }
 

@@ -137,6 +137,7 @@ class Session {
   bool is_stream_ = false;
   bool is_degraded_ = false;
   std::optional<IdleConnections::Place> idle_place_;
+  bool is_counted_ = true;  // among the connections
   bool is_refused_ = false;
   bool has_had_request_ = false;
   common::MonotonicTime started_at_;
