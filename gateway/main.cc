@@ -125,9 +125,9 @@ class Gateway {
     absl::StatusOr<LoadedConfig> loaded =
         Load(config_path_, common::WatchedConfigEnvironment(*watcher_));
     if (!loaded.ok()) {
-      metrics_.CountReload(gateway::ReloadResult::kRefused);
       log_.Write(LogLevel::kError, "config_refused",
                  {{"error", std::string(loaded.status().message())}});
+      metrics_.CountReload(gateway::ReloadResult::kRefused);
       return;
     }
     const auto fixed = gateway::FixedDifferences(*started_, *loaded->config);
@@ -139,8 +139,8 @@ class Gateway {
     config_ = loaded->config;
     server_->UseConfig(config_, loaded->tls);
     ShowCertificates();
-    metrics_.CountReload(gateway::ReloadResult::kOk);
     log_.Write(LogLevel::kInfo, "config_reloaded");
+    metrics_.CountReload(gateway::ReloadResult::kOk);
   }
 
   void ShowCertificates() {

@@ -31,7 +31,6 @@ void CertificateReloader::Reload() {
   for (const auto& certificates : all_) {
     const auto is_new = certificates->Reload();
     if (is_new.ok() && !*is_new) continue;
-    metrics_.CountCertificateReload(is_new.status());
     ShowEnd();
     const std::string path = certificates->paths().cert_file;
     const std::string why(is_new.status().message());
@@ -39,6 +38,7 @@ void CertificateReloader::Reload() {
     if (!is_new.ok()) {
       log_.Write(LogLevel::kError, "certificates_refused", {{"path", path}, {"error", why}});
     }
+    metrics_.CountCertificateReload(is_new.status());
   }
 }
 

@@ -9,10 +9,10 @@ using common::LogLevel;
 absl::StatusOr<bool> ConfigReloader::Reload() {
   const std::lock_guard lock(mutex_);
   auto next = ReadConfig(path_);
-  metrics_.CountReload(next.status());
   if (!next.ok()) {
     const std::string why(next.status().message());
     log_.Write(LogLevel::kError, "config_refused", {{"path", path_}, {"error", why}});
+    metrics_.CountReload(next.status());
     return next.status();
   }
   const bool needs_restart = NeedsRestart(started_, *next);
@@ -20,6 +20,7 @@ absl::StatusOr<bool> ConfigReloader::Reload() {
   current_ = *std::move(next);
   log_.Write(needs_restart ? LogLevel::kWarning : LogLevel::kInfo, "config_reloaded",
              {{"path", path_}, {"needs_restart", needs_restart}});
+  metrics_.CountReload(absl::OkStatus());
   return needs_restart;
 }
 
