@@ -10,7 +10,7 @@ import pytest
 
 from support.attack import RawProvider
 from support.fake_provider.authority import Authority
-from support.stack import TIMEOUTS, Pair
+from support.stack import Pair
 
 LARGE = 20_000_000  # bytes: more than the kernels of both sides keep
 WAIT_S = 30  # Less than an idle connection is kept.
@@ -117,7 +117,7 @@ def gateway(shared_programs, providers):
     pair = Pair(shared_programs, routes={}, gateways=0)
     for (name, scheme), watched in made.items():
         model = f"{scheme}-{name}".replace(" ", "-")
-        provider = pair.provider(model, "openai", {**TIMEOUTS, "first_byte": "20s", "total": "30s"})
+        provider = pair.provider(model, "openai")
         url = watched.provider.base_url.replace("127.0.0.1", "localhost")
         pair.config["providers"].append({**provider, "base_url": url})
         if scheme == "https":

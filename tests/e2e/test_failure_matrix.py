@@ -11,7 +11,7 @@ import pytest
 
 from conformance import words
 from support.clients import CLIENTS, EMBEDDINGS
-from support.programs import free_port
+from support.programs import RefusingAddress
 from support.stack import PROVIDER_DIALECTS, Pair
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support" / "fake_provider"))
@@ -49,7 +49,8 @@ def pair(shared_programs):
         ratelimitd_config=RATELIMITD,
         gateways=0,
     )
-    pair.refusing_address = f"127.0.0.1:{free_port()}"
+    refusing = RefusingAddress()
+    pair.refusing_address = str(refusing)
     for dialect in PROVIDER_DIALECTS:
         gone = pair.provider(f"gone-{dialect}", dialect)
         gone["base_url"] = f"http://{pair.refusing_address}"
@@ -57,7 +58,8 @@ def pair(shared_programs):
         target = {"provider": gone["name"], "model": "m"}
         pair.config["models"].append({"name": gone["name"], "targets": [target]})
     pair.gateway = shared_programs.gateway(pair.config)
-    return pair
+    with refusing:
+        yield pair
 
 
 def upstream_call(client_name, dialect):

@@ -6,9 +6,9 @@ import typing
 
 import pytest
 
-from support.programs import free_port
+from support.programs import RefusingAddress
 
-PAIR = {"routes": 200, "timeouts": {"connect": "1s", "first_byte": "500ms", "idle": "500ms"}}
+PAIR = {"routes": 200, "hasty": {"mute": {"first_byte": "500ms", "idle": "500ms"}}}
 
 
 @dataclasses.dataclass
@@ -334,6 +334,12 @@ def assert_reply_is(reply, row, route):
     assert row.code is None or error["code"] == row.code
 
 
+def route_for(pair, row, dialect):
+    """Where the provider falls silent, one whose gateway is not patient."""
+    is_silent = "stall" in row.behaviour.values()
+    return pair.hasty("mute", dialect) if is_silent else pair.route_of(dialect)
+
+
 def _status_sent(row):
     """What the provider answered; nothing when its answer broke off or was no HTTP."""
     if {"before_headers", "raw", "header_padding", "cut_after_bytes"} & set(row.behaviour):
@@ -345,19 +351,20 @@ def _status_sent(row):
 @pytest.mark.parametrize("dialect", ["openai", "azure"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row_reaches_the_client(pair, row, dialect, stream):
-    route = pair.route_of(dialect)
+    route = route_for(pair, row, dialect)
     # A reused connection that breaks is tried once more; that is another test's matter.
     route.first.always(**row.behaviour)
 
     reply = pair.gateway.chat(route.model, stream=stream)
 
     assert_reply_is(reply, row, route)
-    assert route.first.attempt_count() == 1
+    assert len(route.first.wait_for_attempts(1)) == 1
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_row_falls_back_or_not(pair, row):
-    route = pair.duo()
+    is_silent = "stall" in row.behaviour.values()
+    route = pair.hasty_duo("mute") if is_silent else pair.duo()
     route.first.always(**row.behaviour)
 
     reply = pair.gateway.chat(route.model)
@@ -367,6 +374,7 @@ def test_row_falls_back_or_not(pair, row):
         assert reply.header("x-candor-attempts").startswith(f"{route.first.name}:{row.kind}:")
     else:
         assert_reply_is(reply, row, route)
+    route.first.wait_for_attempts(1)
     assert route.attempt_counts() == [1, 1 if row.falls_back else 0]
 
 
@@ -399,7 +407,11 @@ def test_of_several_failures_the_most_hopeful_is_told(pair, better, worse, is_be
 
 
 def test_nobody_listens(programs, pair):
-    address = f"127.0.0.1:{free_port()}"
+    with RefusingAddress() as refusing:
+        assert_unreachable(programs, pair, str(refusing))
+
+
+def assert_unreachable(programs, pair, address):
     config = {
         **pair.config,
         "providers": [

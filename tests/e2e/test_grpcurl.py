@@ -9,7 +9,7 @@ import pytest
 from support.programs import grpcurl, tool, wait_until
 
 PACKAGE = "candor.ratelimitd.v1"
-PAIR = {"gateways": 2}
+PAIR = {"gateways": 2, "ratelimitd_config": {"defaults": {"breaker": {"open": "300s"}}}}
 
 
 def run(pair, *arguments):

@@ -101,11 +101,9 @@ def test_floods_of_headers_and_trailers_are_bounded(programs):
     with others_are_served(pair.gateway, model, 16 * MEGABYTE):
         for first, piece in floods:
             with RawConnection(pair.gateway.address) as connection:
-                connection.socket.settimeout(10)
                 connection.send(first)
-                with contextlib.suppress(TimeoutError):
-                    for _ in range(30):
-                        connection.send(piece * (MEGABYTE // len(piece)))
+                for _ in range(30):
+                    connection.send(piece * (MEGABYTE // len(piece)))
                 reply = connection.read_reply()
                 # A reset may overtake the answer.
                 assert reply is None or reply.status in (400, 408, 413, 431), (piece, reply)
@@ -147,16 +145,14 @@ def test_slow_readers_are_no_fault_of_the_provider(programs):
     time for that as the provider has in all."""
     pair = Pair(
         programs,
-        routes={"openai": 2, "anthropic": 1},
+        routes={"openai": 1},
         doubles=False,
-        timeouts={"total": "1s"},
-        ratelimitd_config={"defaults": {"breaker": {"consecutive": 2, "lump": "1ms"}}},
+        hasty={"endless": {"total": "2s"}},
+        hasty_routes=2,
+        ratelimitd_config={"defaults": {"breaker": {"consecutive": 2, "lump": "0s"}}},
     )
     good = pair.solo().model
-    for route, client in (
-        (pair.solo(), CLIENTS["chat_completions"]),
-        (pair.route_of("anthropic"), CLIENTS["chat_completions"]),
-    ):
+    for route in (pair.hasty("endless"), pair.hasty("endless", "anthropic")):
         route.first.next(times=4, chunks=100_000, chunk_bytes=20_000)
         with others_are_served(pair.gateway, good, 32 * MEGABYTE):
             readers = [_SlowReader(pair.gateway, route.model) for _ in range(4)]
@@ -166,13 +162,14 @@ def test_slow_readers_are_no_fault_of_the_provider(programs):
             )
             for reader in readers:
                 assert b"[DONE]" not in reader.read_rest()
-        assert pair.gateway.chat(route.model).status == 200, "the provider is not blamed"
-        kinds = {
-            name: count
-            for name, count in pair.gateway.metrics().items()
-            if name.startswith("candor_gateway_attempts_total") and route.first.name in name and count
-        }
-        assert sorted(kinds.values()) == [1, 4] and any("client_cancelled" in k for k in kinds), kinds
+        counted = f'candor_gateway_attempts_total{{provider="{route.first.name}",result="%s"}}'
+        wait_until(
+            lambda: pair.gateway.metrics().get(counted % "client_cancelled") == 4, "all are counted"
+        )
+        provider = pair.ratelimitd.provider(route.first.name)
+        for health in (provider["health"], *(t["health"] for t in provider["targets"])):
+            assert health["state"] == "HEALTH_STATE_HEALTHY", "the provider is not blamed"
+            assert "failures" not in health.get("window", {}), provider
 
 
 class _SlowReader:
@@ -180,6 +177,8 @@ class _SlowReader:
 
     def __init__(self, gateway, model):
         self._connection = RawConnection(gateway.address)
+        # Little may wait on the way, so that it is the reader whom everybody waits for.
+        self._connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         body = json.dumps(chat_request(model, stream=True)).encode()
         self._connection.send(post_head(content_length=len(body)) + body)
         self._is_fast = threading.Event()

@@ -11,9 +11,12 @@ import pytest
 from support.attack import RawProvider, others_are_served
 from support.clients import CLIENTS
 from support.fake_provider.authority import Authority
-from support.stack import Pair
+from support.stack import TIMEOUTS, Pair
 
-TIMEOUTS = {"connect": "1s", "first_byte": "1s", "idle": "1s", "total": "2s"}
+# Of those that only their time ends.
+SHORT = {"first_byte": "1s", "idle": "1s", "total": "2s"}
+# Of one that others have to have their turns beside.
+LESS_SHORT = {"first_byte": "3s"}
 RESPONSE_BYTES = 8 << 20
 # Of the answer's buffer, which grows by doubling, and what the allocator keeps.
 MEMORY_BYTES = 8 * RESPONSE_BYTES
@@ -168,8 +171,14 @@ class Attacked(Pair):
         self.raw["impatient"] = RawProvider(say(TOO_LARGE, then_s=0.2))
         tls = authority.server_context("good")
         self.raw["comments-by-https"] = RawProvider(ATTACKS["comments"][0], tls)
+        timeouts = {
+            name.replace(" ", "-"): SHORT
+            for name, (_, kinds) in ATTACKS.items()
+            if "upstream_timeout" in kinds
+        }
+        timeouts |= {"endless-words": {"total": "2s"}, "comments-by-https": LESS_SHORT}
         for name, raw in self.raw.items():
-            provider = self.provider(name, "openai", TIMEOUTS)
+            provider = self.provider(name, "openai", {**TIMEOUTS, **timeouts.get(name, {})})
             provider["base_url"] = raw.base_url
             if raw.base_url.startswith("https:"):
                 provider["ca_file"] = str(authority.ca_path)

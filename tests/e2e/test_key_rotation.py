@@ -32,7 +32,7 @@ class Fleet:
             "dialect": "openai",
             "base_url": self.provider.base_url(),
             "api_key_file": secret.path("openai"),
-            "timeouts": {**TIMEOUTS, "first_byte": "20s"},
+            "timeouts": TIMEOUTS,
         }
         return {
             "threads": 2,
@@ -50,9 +50,13 @@ def fleet(programs, tmp_path):
     return Fleet(programs, tmp_path)
 
 
-def wait_for_reload(gateway, count=1):
-    metric = 'candor_gateway_config_reloads_total{result="ok"}'
-    wait_until(lambda: gateway.metrics()[metric] == count, "the key is read again")
+def reloads(gateway):
+    return gateway.metrics()['candor_gateway_config_reloads_total{result="ok"}']
+
+
+def wait_for_reload(gateway, before=0):
+    """A signal and the changed file may each have it read once."""
+    wait_until(lambda: reloads(gateway) > before, "the key is read again")
 
 
 def test_a_new_key_ends_the_block_of_the_old_one(fleet):
@@ -82,7 +86,7 @@ def test_a_new_key_ends_the_block_of_the_old_one(fleet):
 
 def test_an_answer_to_the_old_key_does_not_block_the_new_one(fleet):
     gateway = fleet.gateways[0]
-    fleet.provider.next(status=401, delay_ms=1_500, body={"error": {"code": "invalid_api_key"}})
+    fleet.provider.next(status=401, hold=True, body={"error": {"code": "invalid_api_key"}})
     late = []
     caller = threading.Thread(target=lambda: late.append(gateway.chat("m")))
     caller.start()
@@ -90,6 +94,7 @@ def test_an_answer_to_the_old_key_does_not_block_the_new_one(fleet):
     fleet.secrets[0].publish(openai=NEW)
     gateway.send(signal.SIGHUP)
     wait_for_reload(gateway)
+    fleet.provider.release()
     caller.join()
 
     assert late[0].kind() == "provider_auth"
@@ -109,9 +114,10 @@ def test_a_rotation_in_time_fails_no_request(fleet):
         caller.start()
     before = None
     for number in range(1, 4):
+        read_before = reloads(gateway)
         fleet.secrets[0].publish(openai=f"{NEW}-{number}")
         gateway.send(signal.SIGHUP)
-        wait_for_reload(gateway, number)
+        wait_for_reload(gateway, read_before)
         wait_until(
             lambda: fleet.keys_used()[-1:] == [f"Bearer {NEW}-{number}"], "the new key is in use"
         )
@@ -129,7 +135,7 @@ def test_an_empty_file_is_refused_and_the_key_stays(fleet):
     gateway = fleet.gateways[0]
     fleet.secrets[0].publish(openai="")
     refused = 'candor_gateway_config_reloads_total{result="refused"}'
-    wait_until(lambda: gateway.metrics()[refused] == 1, "it is refused")
+    wait_until(lambda: gateway.metrics()[refused] > 0, "it is refused")
 
     assert gateway.chat("m").status == 200
     assert fleet.keys_used() == [f"Bearer {OLD}"]

@@ -36,7 +36,7 @@ def test_connections_above_the_limit_do_not_starve_those_inside(programs):
 
 
 def test_an_idle_connection_is_closed_after_its_time(programs):
-    pair = Pair(programs, routes=1, gateway_config={"limits": {"idle_timeout": "500ms"}})
+    pair = Pair(programs, routes=1, gateway_config={"limits": {"idle_timeout": "2s"}})
     with RawConnection(pair.gateway.address) as connection:
         connection.send(b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
         assert connection.read_reply().status == 200

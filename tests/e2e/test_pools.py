@@ -8,7 +8,6 @@ import time
 import pytest
 
 from support.programs import wait_until
-from support.stack import TIMEOUTS
 
 
 def connections_of(route):
@@ -117,9 +116,11 @@ def test_a_reused_connection_closed_before_any_byte_is_tried_once_more(pair, str
 def test_the_safe_retry_goes_to_a_new_connection_and_happens_once(pair):
     route = pair.solo()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        route.first.next(times=3, afterwards="drop_next", delay_ms=200)
-        replies = list(pool.map(lambda _: pair.gateway.chat(route.model), range(3)))
-    assert [reply.status for reply in replies] == [200] * 3
+        route.first.next(times=3, afterwards="drop_next", hold=True)
+        replies = pool.map(lambda _: pair.gateway.chat(route.model), range(3))
+        route.first.wait_for_attempts(3)
+        route.first.release()
+        assert [reply.status for reply in replies] == [200] * 3
     assert len(set(connections_of(route))) == 3
 
     assert pair.gateway.chat(route.model).status == 200
@@ -184,7 +185,7 @@ def test_descriptors_do_not_pile_up(pair):
 
 def test_a_complete_stream_that_does_not_end_keeps_its_place_for_a_moment_only(programs, pair):
     fake = pair.fake.named("lingering")
-    provider = pair.openai_provider("lingering", {**TIMEOUTS, "connect": "20s"})
+    provider = pair.openai_provider("lingering")
     config = {
         **pair.config,
         "providers": [{**provider, "max_connections": 1}],

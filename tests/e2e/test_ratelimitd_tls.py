@@ -61,7 +61,10 @@ def is_served(ratelimitd, context=None):
         try:
             connection = context.wrap_socket(raw, server_hostname=host) if context else raw
             connection.sendall(HELLO)
-            return len(connection.recv(len(SETTINGS))) == len(SETTINGS)
+            seen = b""
+            while len(seen) < len(SETTINGS) and (piece := connection.recv(len(SETTINGS))):
+                seen += piece
+            return len(seen) >= len(SETTINGS)
         except (ssl.SSLError, ConnectionError):
             return False
 

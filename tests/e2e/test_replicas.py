@@ -10,27 +10,31 @@ import pytest
 
 from support.programs import free_port, wait_until
 from support.redis import RedisServer
-from support.stack import TIMEOUTS, Pair, ask
+from support.stack import TIMEOUTS, Pair, ask, probe_among, wait_for_the_next_probe
 
 BREAKER = {
     "consecutive": 3,
-    "lump": "1ms",
+    "lump": "0s",
     "open": "1s",
     "open_max": "1s",
     "probe_successes": 1,
     "probe_lease": "2s",
 }
+STAYS_OPEN = {**BREAKER, "open": "300s", "open_max": "300s"}
 # Generous, as the gateway's deadline is: a busy test machine must not make a store look away.
-STORE = {"timeout": "500ms"}
+STORE = {"timeout": "5s"}
+# Of one that will be away.
+SHORT = {"timeout": "500ms"}
 STORE_AWAY = "store_unreachable"
 
 
 class Fleet(Pair):
     """Gateway 0 asks replica 0, gateway 1 asks replica 1, gateway 2 either."""
 
-    def __init__(self, programs, store, routes=8, replicas=2, **defaults):
+    def __init__(self, programs, store, routes=8, replicas=2, deadline="10s", **defaults):
         self.programs = programs
         self.fake = programs.fake_provider()
+        self.deadline = deadline
         self.replica_config = {
             "store": {"kind": "redis", **STORE, **store},
             "defaults": {"breaker": BREAKER, **defaults},
@@ -49,9 +53,12 @@ class Fleet(Pair):
     def both(self):
         return "ipv4:" + ",".join(replica.address for replica in self.replicas)
 
+    def ask(self, target, **options):
+        return ask(target, deadline=self.deadline, **options)
+
     def new_gateway(self, target):
         name = f"gateway-{next(_numbers)}"
-        return self.programs.gateway({**self.config, "ratelimitd": ask(target)}, name)
+        return self.programs.gateway({**self.config, "ratelimitd": self.ask(target)}, name)
 
     def is_settled(self):
         return all(r.metrics()["candor_ratelimitd_store_degraded"] == 0 for r in self.replicas)
@@ -61,7 +68,6 @@ class Fleet(Pair):
         for i in range(BREAKER["consecutive"]):
             route.first.next(status=500)
             assert self.gateways[i % 2].chat(route.model).status == 500
-            time.sleep(0.01)  # longer than `lump`: failures within it count as one
         return self.gateways[0].chat(route.model)
 
 
@@ -111,7 +117,7 @@ class Traffic:
     def heal(self, record_property):
         """Waits until all is as it was, and notes how long that has taken."""
         began = time.monotonic()
-        wait_until(lambda: self.agrees() and self.fleet.is_settled(), "all has healed", 40)
+        wait_until(lambda: self.agrees() and self.fleet.is_settled(), "all has healed")
         took_ms = round(1000 * (time.monotonic() - began))
         record_property("healed_after_ms", took_ms)
         print(f"healed after {took_ms} ms")
@@ -194,7 +200,8 @@ def test_a_429_told_to_one_replica_is_obeyed_at_the_next_ask_of_the_other(fleet)
         assert route.first.attempt_count() == 1
 
 
-def test_failures_told_to_both_open_one_breaker(fleet):
+def test_failures_told_to_both_open_one_breaker(programs, redis):
+    fleet = Fleet(programs, {"url": redis.url}, breaker=STAYS_OPEN)
     route = fleet.solo()
     refused = fleet.open_breaker(route)
 
@@ -207,10 +214,10 @@ def test_one_probe_in_flight_in_the_whole_fleet(fleet):
     route = fleet.solo()
     refused = fleet.open_breaker(route)
     before = route.first.attempt_count()
-    route.first.always(delay_ms=1500)
-    time.sleep(refused.wait_ms() / 1000 + 0.2)
+    route.first.always(hold=True)
+    wait_for_the_next_probe(refused)
 
-    replies = in_parallel(24, lambda i: fleet.gateways[i % 3].chat(route.model))
+    replies = probe_among(24, route, lambda i: fleet.gateways[i % 3].chat(route.model))
 
     assert sorted(reply.status for reply in replies) == [200] + [503] * 23
     assert route.first.attempt_count() == before + 1
@@ -219,8 +226,8 @@ def test_one_probe_in_flight_in_the_whole_fleet(fleet):
 def test_a_gateway_killed_with_the_probe_does_not_wedge_it(fleet, record_property):
     route = fleet.solo()
     refused = fleet.open_breaker(route)
-    time.sleep(refused.wait_ms() / 1000 + 0.2)
-    route.first.next(delay_ms=1900)
+    wait_for_the_next_probe(refused)
+    route.first.next(hold=True)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         lost = pool.submit(lambda: pytest.raises(Exception, fleet.gateways[0].chat, route.model))
         route.first.wait_for_attempts(BREAKER["consecutive"] + 1)
@@ -250,7 +257,7 @@ def test_a_killed_replica_costs_no_request_and_no_knowledge(fleet, record_proper
 def test_sessions_are_spread_over_replicas_and_come_back_to_a_restarted_one(fleet):
     for gateway in fleet.gateways:
         gateway.stop()
-    config = {**fleet.config, "threads": 4, "ratelimitd": ask(fleet.both(), session_age="1s")}
+    config = {**fleet.config, "threads": 4, "ratelimitd": fleet.ask(fleet.both(), session_age="1s")}
     gateway = fleet.programs.gateway(config, "gateway-spread")
     model = fleet.solo().model
 
@@ -260,15 +267,16 @@ def test_sessions_are_spread_over_replicas_and_come_back_to_a_restarted_one(flee
         sessions = [replica.metrics()["candor_ratelimitd_sessions"] for replica in fleet.replicas]
         return sum(sessions) == 4 and min(sessions) > 0
 
-    wait_until(is_spread, "both replicas have sessions", 40)
+    wait_until(is_spread, "both replicas have sessions")
     dead = fleet.replicas.pop()
     dead.kill()
     config = {**fleet.replica_config, "listen": dead.address}
     fleet.replicas.append(fleet.programs.ratelimitd(config, "ratelimitd-again"))
-    wait_until(is_spread, "the restarted replica has sessions", 40)
+    wait_until(is_spread, "the restarted replica has sessions")
 
 
-def test_a_frozen_replica_is_left_within_one_ask(fleet, record_property):
+def test_a_frozen_replica_is_left_within_one_ask(programs, redis, record_property):
+    fleet = Fleet(programs, {"url": redis.url}, deadline="5s")
     gateways = [fleet.new_gateway(fleet.both()) for _ in range(4)]
     with Traffic(fleet, gateways) as traffic:
         fleet.replicas[0].pause()
@@ -287,7 +295,7 @@ def test_without_redis_the_last_known_state_answers_and_heals(
     programs, servers, way, record_property
 ):
     redis = servers()
-    fleet = Fleet(programs, {"url": redis.url})
+    fleet = Fleet(programs, {"url": redis.url, **SHORT})
     learned = fleet.solo()
     # Without the store there may be a probe for each ratelimitd.
     with Traffic(fleet, probes=2) as traffic:
@@ -330,15 +338,21 @@ def test_every_key_expires(fleet, redis):
 
     keys = redis.command("KEYS", "*").splitlines()
     assert f"{{candor}}:provider:{route.first.name}" in keys
-    assert all(0 < int(redis.command("PTTL", key)) <= 2 * 3600 * 1000 for key in keys)
+    has_gone = -2
+    for key in keys:
+        left_ms = int(redis.command("PTTL", key))
+        assert left_ms == has_gone or 0 <= left_ms <= 2 * 3600 * 1000, (key, left_ms)
 
 
 def test_a_limit_holds_for_both_replicas_together(programs, redis):
     fleet = Fleet(programs, {"url": redis.url}, limits={"requests_per_minute": 10})
     route = fleet.solo()
+    began = time.monotonic()
     replies = in_parallel(30, lambda i: fleet.gateways[i % 2].chat(route.model))
-    assert sum(reply.status == 200 for reply in replies) == 10
-    assert route.first.attempt_count() == 10
+    refilled = int((time.monotonic() - began) * 10 / 60)
+    served = sum(reply.status == 200 for reply in replies)
+    assert 10 <= served <= 10 + refilled
+    assert route.first.attempt_count() == served
 
 
 SENTINEL = """port {port}
@@ -359,12 +373,12 @@ def test_a_promoted_redis_goes_on_with_the_same_state(programs, servers, way, re
         "sentinel", port=port, sentinel=SENTINEL.format(port=port, master=master.port)
     )
     wait_until(lambda: "slaves=1" in sentinel.command("INFO", "sentinel"), "the replica is known")
-    store = {"sentinels": [sentinel.address], "sentinel_master": "candor"}
+    store = {"sentinels": [sentinel.address], "sentinel_master": "candor", **SHORT}
     fleet = Fleet(programs, store)
     with Traffic(fleet, probes=2) as traffic:
         master.pause() if way == "paused" else master.kill()
         promoted = lambda: "role:master" in replica.command("INFO", "replication")  # noqa: E731
-        wait_until(promoted, "the replica is the master", deadline_s=40)
+        wait_until(promoted, "the replica is the master")
         traffic.heal(record_property)
         if way == "paused":
             master.resume()

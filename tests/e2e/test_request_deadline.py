@@ -16,6 +16,8 @@ PAIR = {
     "gateway_config": {"limits": {"body_timeout": "60s"}},
 }
 SHORT = {"x-candor-timeout-ms": "300"}
+# Where something has to happen before it.
+LESS_SHORT = {"x-candor-timeout-ms": "2000"}
 LONG = {"x-candor-timeout-ms": "60000"}
 DONE = "[DONE]"
 
@@ -33,7 +35,7 @@ def test_a_provider_that_takes_longer_is_given_up(pair, stream):
     route = pair.solo()
     route.first.next(delay_ms=60_000)
 
-    reply = pair.gateway.chat(route.model, SHORT, stream=stream)
+    reply = pair.gateway.chat(route.model, LESS_SHORT, stream=stream)
 
     assert_deadline_exceeded(reply)
     assert reply.header("x-candor-attempts").startswith(f"{route.first.name}:deadline_exceeded:")
@@ -70,7 +72,7 @@ def test_after_output_the_stream_tells_it_and_never_ends_as_if_complete(pair, cl
     route.first.next(chunks=1_000_000, chunk_delay_ms=20)
     body = client.request(route.model, stream=True)
 
-    reply = pair.gateway.post(client.path, body, {"x-candor-timeout-ms": "1000"})
+    reply = pair.gateway.post(client.path, body, LESS_SHORT)
 
     assert reply.status == 200
     error = client.failure_in_stream(reply)
@@ -90,7 +92,7 @@ def test_what_a_provider_has_said_is_a_better_truth(pair):
     route.first.next(status=429, headers={"retry-after": "7"})
     route.second.next(delay_ms=60_000)
 
-    reply = pair.gateway.chat(route.model, SHORT)
+    reply = pair.gateway.chat(route.model, LESS_SHORT)
 
     assert (reply.status, reply.kind()) == (429, "rate_limited"), reply
     assert reply.wait_ms() >= 7000
@@ -174,7 +176,7 @@ def test_waiting_for_ratelimitd_counts(programs):
     pair.ratelimitd.pause()
     try:
         with RawConnection(gateway.address) as connection:
-            connection.socket.settimeout(8)  # Later the gateway would give ratelimitd up itself.
+            connection.socket.settimeout(9)  # Later the gateway would give ratelimitd up itself.
             connection.send(raw_chat(route.model, "x-candor-timeout-ms: 300"))
             reply = connection.read_reply()
     finally:

@@ -1,9 +1,10 @@
 """The fleet's budget for further attempts: fallback must not multiply an outage."""
 
 import signal
+import time
 
 from support.programs import wait_until
-from support.stack import Pair
+from support.stack import Pair, ask
 
 NO_BUDGET = {"retry_budget": {"ratio": 0, "min_per_second": 0}}
 PAIR = {"routes": {"openai": 6}, "ratelimitd_config": NO_BUDGET}
@@ -39,8 +40,11 @@ def test_passing_over_a_refused_target_is_no_further_attempt(pair):
         assert reply.header("x-candor-attempts").startswith(f"{route.first.name}:refused(backoff)")
 
 
-def test_what_the_budget_refused_is_no_fact_about_the_target(pair):
+def test_what_the_budget_refused_is_no_fact_about_the_target(programs):
     """The gateway must not remember it for the time when ratelimitd is away."""
+    pair = Pair(programs, gateways=0, routes={"openai": 1}, ratelimitd_config=NO_BUDGET)
+    pair.config["ratelimitd"] = ask(pair.ratelimitd.address, deadline="1s")
+    pair.gateway = programs.gateway(pair.config)
     route = pair.duo()
     route.first.next(status=500)
     assert pair.gateway.chat(route.model).status == 500
@@ -82,11 +86,12 @@ def test_it_is_counted_and_can_be_changed(programs):
 def test_by_default_a_few_fallbacks_are_always_free(programs):
     """30 in ten seconds, and a fifth of the requests."""
     pair = Pair(programs, routes={"openai": 40}, ratelimitd_config={"retry_budget": {}})
-    outcomes = []
+    outcomes, began = [], time.monotonic()
     for _ in range(40):
         route = pair.duo()
         route.first.next(status=500)
         outcomes.append(pair.gateway.chat(route.model).status)
 
     assert outcomes[:30] == [200] * 30
-    assert 500 in outcomes[30:], "a slow machine may get on past the ten seconds, but not so far"
+    is_in_time = time.monotonic() - began < 10
+    assert 500 in outcomes[30:] or not is_in_time, "a slow machine gets on past the ten seconds"

@@ -84,16 +84,17 @@ def assert_nobody_noticed(replies, expected_degradations=(None,)):
 def test_gateways_are_replaced_one_by_one_under_load(programs):
     pair = Pair(programs, gateways=3, routes=2)
     short, long = pair.solo(), pair.solo()
-    long.first.always(chunks=20, chunk_delay_ms=50)
+    long.first.always(hold_after_events=3)
     with Service(pair.gateways, short.model) as service:
         for number, old in enumerate(pair.gateways):
             service.wait_for_more(20)
             service.join(programs.gateway(pair.config, f"next{number}"))
             with old.open_chat_stream(long.model) as stream:
-                begun = stream.read_until(b"Honest")
+                stream.read_until(b"Honest")
                 service.leave(old)
-                assert b"[DONE]" not in begun
                 old.send(signal.SIGTERM)
+                wait_until(lambda: old.admin("/readyz").status == 503, "it drains")
+                long.first.release()
                 assert stream.read_all().body.endswith(b"data: [DONE]\n\n")
             assert old.wait_for_exit() == 0
         service.wait_for_more(20)
@@ -112,7 +113,9 @@ def test_ratelimitd_is_replaced_under_load(programs, tmp_path):
         assert pair.ratelimitd.stop() == 0
         service.wait_for_more(20, is_degraded)
         programs.ratelimitd({**config, "listen": pair.ratelimitd.address}, "ratelimitd-next")
-        service.wait_for_more(20, lambda reply: not is_degraded(reply))
+        for gateway in pair.gateways:
+            wait_until(lambda: not is_degraded(gateway.chat(good.model)), "it asks the next one")
+        service.wait_for_more(20)
 
     assert_nobody_noticed(service.replies, (None, "ratelimitd_unreachable"))
     refused = pair.gateways[1].chat(blocked.model)

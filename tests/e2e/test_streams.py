@@ -11,6 +11,7 @@ from support.programs import chat_request, wait_until
 # Many failures on purpose: the breaker must not answer instead of the provider.
 PAIR = {
     "routes": 120,
+    "hasty": {"mute": {"first_byte": "500ms"}, "halting": {"idle": "500ms"}},
     "ratelimitd_config": {"defaults": {"breaker": {"consecutive": 1000, "min_calls": 1000}}},
 }
 
@@ -173,7 +174,8 @@ BEFORE_COMMIT = {
     "behaviour, status, kind", BEFORE_COMMIT.values(), ids=BEFORE_COMMIT.keys()
 )
 def test_failure_before_the_first_token_is_a_true_status(pair, behaviour, status, kind, dialect):
-    route = pair.route_of(dialect)
+    is_silent = behaviour.get("end") == "stall"
+    route = pair.hasty("mute", dialect) if is_silent else pair.route_of(dialect)
     route.first.next(**behaviour)
 
     reply = pair.gateway.chat(route.model, stream=True)
@@ -186,7 +188,7 @@ def test_failure_before_the_first_token_is_a_true_status(pair, behaviour, status
     "behaviour, status, kind", BEFORE_COMMIT.values(), ids=BEFORE_COMMIT.keys()
 )
 def test_failure_before_the_first_token_falls_back(pair, behaviour, status, kind):
-    route = pair.duo()
+    route = pair.hasty_duo("mute") if behaviour.get("end") == "stall" else pair.duo()
     route.first.next(**behaviour)
 
     reply = pair.gateway.chat(route.model, stream=True)
@@ -256,7 +258,8 @@ AFTER_COMMIT = {
 def test_failure_after_the_first_token_is_told_in_the_stream(
     pair, behaviour, kind, status, dialect
 ):
-    route = pair.route_of(dialect)
+    is_silent = behaviour.get("end") == "stall"
+    route = pair.hasty("halting", dialect) if is_silent else pair.route_of(dialect)
     route.first.next(**behaviour)
 
     assert_told_in_stream(pair.gateway.chat(route.model, stream=True), kind, status)

@@ -95,7 +95,7 @@ def provider(fake, name, address):
         "base_url": f"https://localhost:{port}/{name}/v1",
         "ca_file": fake.addresses["ca"],
         "api_key": "k",
-        "timeouts": TIMEOUTS,
+        "timeouts": {**TIMEOUTS, "connect": "1s"} if name == "tls_refused" else TIMEOUTS,
     }
 
 

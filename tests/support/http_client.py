@@ -5,7 +5,7 @@ import json
 import socket
 import time
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0  # when a test gives up
 
 
 class HttpsAddress(str):
@@ -90,8 +90,8 @@ def exchange(address, method, path, body=None, headers=None):
         return stream.read_all()
 
 
-def open_stream(address, path, body=None, headers=None, method="POST"):
-    """Sends the request and reads the reply's head."""
+def open_stream(address, path, body=None, headers=None, method="POST", on_sent=lambda: None):
+    """Sends the request, calls `on_sent` and reads the reply's head."""
     payload = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     if isinstance(address, HttpsAddress):
         connection = http.client.HTTPSConnection(address, timeout=DEADLINE_S, context=address.tls)
@@ -99,6 +99,7 @@ def open_stream(address, path, body=None, headers=None, method="POST"):
         connection = http.client.HTTPConnection(address, timeout=DEADLINE_S)
     usual = {} if payload is None else {"content-type": "application/json"}
     connection.request(method, path, payload, {**usual, **(headers or {})})
+    on_sent()
     return Stream(connection, connection.getresponse())
 
 

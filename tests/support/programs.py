@@ -4,9 +4,11 @@ Every program keeps its log in a file, announces its addresses on stdout, and is
 process id: SIGTERM, then SIGKILL.
 """
 
+import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -19,8 +21,11 @@ import urllib.parse
 from support import http_client
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
-START_DEADLINE_S = 30
-STOP_DEADLINE_S = 20
+# When a test gives up; nothing is ever asserted to take no longer than so much.
+START_DEADLINE_S = 60
+STOP_DEADLINE_S = 60
+WAIT_DEADLINE_S = 60.0
+FIRST_PORT = 10_000  # of free_port
 
 
 def build_directory():
@@ -44,7 +49,7 @@ def tool(name):
     return found
 
 
-def wait_until(is_true, what, deadline_s=20.0, interval_s=0.02):
+def wait_until(is_true, what, deadline_s=WAIT_DEADLINE_S, interval_s=0.02):
     """Asks again and again until `is_true` answers something true, and returns that."""
     until = time.monotonic() + deadline_s
     while not (answer := is_true()):
@@ -104,10 +109,14 @@ class Program:
         self.send(signal.SIGSTOP)
         tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
 
-        def states():
-            return {(t / "stat").read_text().rsplit(") ")[1][0] for t in tasks.iterdir()}
+        def is_stopped():
+            try:
+                states = {(t / "stat").read_text().rsplit(") ")[1][0] for t in tasks.iterdir()}
+            except (FileNotFoundError, ProcessLookupError):
+                return False  # a thread has just ended
+            return states == {"T"}
 
-        wait_until(lambda: states() == {"T"}, f"{self.name} is stopped")
+        wait_until(is_stopped, f"{self.name} is stopped")
 
     def resume(self):
         self.send(signal.SIGCONT)
@@ -174,8 +183,9 @@ class Service(Program):
 class Ratelimitd(Service):
     def __init__(self, directory, config=None, name="ratelimitd", env=None):
         config = {
-            "listen": "127.0.0.1:0",
-            "admin": "127.0.0.1:0",
+            # Not any port: another process, started at the same addresses, has to find them free.
+            "listen": f"127.0.0.1:{free_port()}",
+            "admin": f"127.0.0.1:{free_port()}",
             "store": {"kind": "memory"},
             "drain": "100ms",
             # Tests of fallback, side by side, would use up the usual budget of the fleet.
@@ -196,10 +206,10 @@ class Ratelimitd(Service):
 
 def grpcurl(address, method, request=None, check=True, options=("-plaintext",)):
     """The answer as a JSON value. With check=False the finished process instead."""
-    command = [tool("grpcurl"), *(str(option) for option in options), "-max-time", "10"]
+    command = [tool("grpcurl"), *(str(option) for option in options), "-max-time", "50"]
     if request is not None:
         command += ["-d", json.dumps(request)]
-    done = subprocess.run([*command, address, method], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*command, address, method], capture_output=True, text=True, timeout=60)
     if not check:
         return done
     assert done.returncode == 0, f"grpcurl {method}: {done.stdout}{done.stderr}"
@@ -271,6 +281,9 @@ class FakeProvider(Program):
     def set_broken_tls(self, mode):
         self._control("PUT", "/tls", {"mode": mode})
 
+    def release(self, provider):
+        self._control("PUT", "/release", {"provider": provider})
+
     def attempts(self, provider=None):
         query = "" if provider is None else "?provider=" + urllib.parse.quote(provider)
         records = self._control("GET", f"/attempts{query}").json()["attempts"]
@@ -320,6 +333,10 @@ class NamedProvider:
             f"an attempt at {self.name} is {outcome}; seen {[a.outcome for a in self.attempts()]}",
         )
 
+    def release(self):
+        """Lets all go on that hold; those that have begun, also when they do not hold yet."""
+        self._fake.release(self.name)
+
     def refuse_key(self, key):
         """Who calls with it from now on has 401."""
         error = {"message": "Incorrect API key provided.", "code": "invalid_api_key"}
@@ -347,7 +364,26 @@ class SeenAttempt:
 
 
 def free_port():
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port on which nobody listens now, and that the system gives to nobody who wants any port (as
+    every client and all that listens on port 0 do), so that it stays free until it is used."""
+    first_given = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(FIRST_PORT, max(first_given, FIRST_PORT + 10_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+class RefusingAddress(contextlib.AbstractContextManager):
+    """An address at which nobody listens; while the `with` lasts, its port is nobody else's."""
+
+    def __init__(self):
+        self._taken = socket.socket()
+        self._taken.bind(("127.0.0.1", 0))
+
+    def __str__(self):
+        return "%s:%d" % self._taken.getsockname()
+
+    def __exit__(self, *_):
+        self._taken.close()

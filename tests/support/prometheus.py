@@ -17,14 +17,14 @@ DASHBOARD = MONITORING / "dashboard.json"
 
 
 class Prometheus:
-    """Scrapes every 200 ms until the `with` ends. `rules`: the content of a rule file."""
+    """Scrapes every half second until the `with` ends. `rules`: the content of a rule file."""
 
     def __init__(self, directory, targets, rules=None):
         self._address = f"127.0.0.1:{free_port()}"
         config = {
             "global": {
-                "scrape_interval": "200ms",
-                "scrape_timeout": "200ms",
+                "scrape_interval": "500ms",
+                "scrape_timeout": "500ms",
                 "evaluation_interval": "1s",
             },
             "rule_files": [],

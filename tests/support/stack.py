@@ -4,12 +4,15 @@ The programs of a set-up are shared by many tests, so each test takes a `Route` 
 before: its providers, and what ratelimitd remembers of them, are its own.
 """
 
+import concurrent.futures
 import contextlib
 import pathlib
+import time
 
-from support.programs import FakeProvider, Gateway, Ratelimitd
+from support.programs import FakeProvider, Gateway, Ratelimitd, wait_until
 
-TIMEOUTS = {"connect": "1s", "first_byte": "2s", "idle": "2s", "total": "10s"}
+# So long that a provider on a busy machine is not too slow. What ends by a timeout takes a hasty route.
+TIMEOUTS = {"connect": "20s", "first_byte": "30s", "idle": "30s", "total": "60s"}
 API_VERSION = "2024-10-21"
 # "compatible" is a server of OpenAI's dialect that has no Responses API.
 PROVIDER_DIALECTS = ("openai", "azure", "compatible", "anthropic", "gemini")
@@ -66,7 +69,8 @@ class Route:
 
 class Pair:
     """One ratelimitd and any number of gateways that share it. `routes`: how many of each dialect,
-    or {dialect: count}; without `doubles` there is no duo(); `tls` as of Gateway."""
+    or {dialect: count}; without `doubles` there is no duo(); `hasty`: {name: timeouts} of what
+    hasty() and hasty_duo() give, `hasty_routes` of each dialect; `tls` as of Gateway."""
 
     def __init__(
         self,
@@ -77,6 +81,8 @@ class Pair:
         gateway_config=None,
         ratelimitd_config=None,
         timeouts=None,
+        hasty=None,
+        hasty_routes=12,
         tls=None,
         gateway_env=None,
         ratelimitd_env=None,
@@ -91,6 +97,8 @@ class Pair:
             **self._routes_config(counts, {**TIMEOUTS, **(timeouts or {})}),
             **(gateway_config or {}),
         }
+        for name, impatience in (hasty or {}).items():
+            self._add_hasty_routes(name, {**TIMEOUTS, **impatience}, hasty_routes)
         self.gateways = [
             programs.gateway(self.config, f"gateway{number}", gateway_env, tls)
             for number in range(gateways)
@@ -98,6 +106,29 @@ class Pair:
         self.gateway = next(iter(self.gateways), None)
         # Single and double routes share their first provider.
         self._unused = {dialect: iter(range(count)) for dialect, count in counts.items()}
+        self._unused |= {name: iter(range(hasty_routes)) for name in hasty or {}}
+
+    def _add_hasty_routes(self, name, timeouts, count):
+        """Of each dialect, and doubles of whom only the first is impatient."""
+        for i in range(count):
+            patient = self.openai_provider(f"{name}-patient-{i}")
+            made = [self.provider(f"{name}-{d}-{i}", d, timeouts) for d in PROVIDER_DIALECTS]
+            self.config["providers"] += [*made, patient]
+            routes = [[provider] for provider in made] + [[made[0], patient]]
+            for model, route in zip((*PROVIDER_DIALECTS, "duo"), routes):
+                targets = [{"provider": p["name"], "model": f"upstream-{i}"} for p in route]
+                self.config["models"].append({"name": f"{name}-{model}-{i}", "targets": targets})
+
+    def hasty(self, name, dialect="openai"):
+        """A route with one provider, for which the gateway waits as `hasty` says."""
+        model = f"{name}-{dialect}-{self._take(name)}"
+        return Route(model, [self.fake.named(model)])
+
+    def hasty_duo(self, name):
+        """The same with a second provider behind it, for which it waits as usual."""
+        i = self._take(name)
+        first, second = f"{name}-openai-{i}", f"{name}-patient-{i}"
+        return Route(f"{name}-duo-{i}", [self.fake.named(first), self.fake.named(second)])
 
     def _routes_config(self, counts, timeouts):
         providers, models = [], []
@@ -170,4 +201,21 @@ class Pair:
 def ask(address, **options):
     """The gateway's `ratelimitd` section. The deadline is generous: a busy test machine must not
     make an answer look degraded."""
-    return {"target": address, "deadline": "2s", "on_unreachable": "allow", **options}
+    return {"target": address, "deadline": "10s", "on_unreachable": "allow", **options}
+
+
+def wait_for_the_next_probe(refused):
+    """As long as a refused reply has told and a moment more: the wait is spread over callers."""
+    time.sleep(refused.wait_ms() / 1000 + 0.2)
+
+
+def probe_among(count, route, call):
+    """The replies to so many calls at a time. The provider holds the one that is let through until
+    all others are answered."""
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        calls = [pool.submit(call, i) for i in range(count)]
+        try:
+            wait_until(lambda: sum(c.done() for c in calls) >= count - 1, "all others are answered")
+        finally:
+            route.first.release()
+        return [c.result() for c in calls]

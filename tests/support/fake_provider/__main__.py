@@ -82,11 +82,12 @@ async def listen_tls(provider, broken_tls, directory):
 async def run(arguments, scripts):
     seen = attempts.Attempts()
     broken_tls = tls.BrokenTls()
-    provider = serve.Provider(scripts, seen)
+    holds = attempts.Holds()
+    provider = serve.Provider(scripts, seen, holds)
     addresses = {
         "http": await listen(provider.serve, arguments.port, host=arguments.host),
         "control": await listen(
-            control.Control(scripts, seen, broken_tls).serve, arguments.control_port
+            control.Control(scripts, seen, holds, broken_tls).serve, arguments.control_port
         ),
     }
     if arguments.tls:

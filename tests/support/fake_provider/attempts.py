@@ -1,5 +1,8 @@
-"""What the provider saw: one record per request, for tests to assert who was asked and how."""
+"""What the provider saw: one record per request, for tests to assert who was asked and how; and those
+that hold until a test lets them go on."""
 
+import asyncio
+import collections
 import dataclasses
 import time
 
@@ -63,3 +66,20 @@ class Attempts:
             for attempt in self._kept
             if provider in (None, attempt.provider)
         ]
+
+
+class Holds:
+    """What attempts wait for."""
+
+    def __init__(self):
+        self._held = collections.defaultdict(list)  # provider -> of asyncio.Event
+
+    def begin(self, provider):
+        """An event that is set by the next release of the provider."""
+        released = asyncio.Event()
+        self._held[provider].append(released)
+        return released
+
+    def release(self, provider):
+        for released in self._held.pop(provider, []):
+            released.set()

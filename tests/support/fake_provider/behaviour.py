@@ -38,6 +38,9 @@ class Behaviour:
       body_delay_ms   between the headers and the body
       chunk_delay_ms  before every event or piece of the body
       drip_bytes      cuts the body into pieces of so many bytes
+      hold            waits before the status line until it is released on the control port
+      hold_after_events
+                      waits there in the body
     How it goes wrong:
       before_headers  "answer", or "close", "reset", "stall" instead of it
       cut_after_events, cut_after_bytes
@@ -66,6 +69,8 @@ class Behaviour:
     body_delay_ms: int = 0
     chunk_delay_ms: int = 0
     drip_bytes: int = 0
+    hold: bool = False
+    hold_after_events: typing.Optional[int] = None
     before_headers: str = "answer"
     cut_after_events: typing.Optional[int] = None
     cut_after_bytes: typing.Optional[int] = None
@@ -73,6 +78,9 @@ class Behaviour:
     end: str = "close"
     framing: str = "auto"
     afterwards: str = "keep"
+
+    def holds(self):
+        return self.hold or self.hold_after_events is not None
 
     def header_pairs(self):
         pairs = self.headers.items() if isinstance(self.headers, dict) else self.headers

@@ -4,6 +4,7 @@ POST   /rules      a rule or a list of rules (behaviour.Scripts.add)
 DELETE /rules      healthy again
 GET    /attempts   {"count": of all so far, "attempts": [...]}; ?provider=NAME selects
 DELETE /attempts   forgets them
+PUT    /release    {"provider": NAME}: what holds goes on
 PUT    /tls        {"mode": "refuse" | "reset" | "stall"}: what the broken TLS port does
 GET    /healthz    ok
 """
@@ -16,9 +17,10 @@ import wire
 
 
 class Control:
-    def __init__(self, scripts, attempts, broken_tls):
+    def __init__(self, scripts, attempts, holds, broken_tls):
         self._scripts = scripts
         self._attempts = attempts
+        self._holds = holds
         self._broken_tls = broken_tls
 
     async def serve(self, reader, writer):
@@ -50,6 +52,7 @@ class Control:
             ("DELETE", "/rules"): self._scripts.clear,
             ("GET", "/attempts"): lambda: self._list(urllib.parse.parse_qs(url.query)),
             ("DELETE", "/attempts"): self._attempts.clear,
+            ("PUT", "/release"): lambda: self._holds.release(json.loads(body).get("provider")),
             ("PUT", "/tls"): lambda: self._broken_tls.set_mode(json.loads(body).get("mode")),
             ("GET", "/healthz"): lambda: "ok",
         }

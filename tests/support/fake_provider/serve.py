@@ -6,6 +6,7 @@ import time
 import urllib.parse
 
 from answer import Answer
+import attempts as records
 import dialects
 import wire
 
@@ -15,11 +16,12 @@ class EndConnection(Exception):
 
 
 class Provider:
-    """Serves every dialect. `scripts` decides, `attempts` records."""
+    """Serves every dialect. `scripts` decides, `attempts` records, `holds` releases."""
 
-    def __init__(self, scripts, attempts):
+    def __init__(self, scripts, attempts, holds=None):
         self._scripts = scripts
         self._attempts = attempts
+        self._holds = holds or records.Holds()
         self._connections = 0
 
     async def serve(self, reader, writer):
@@ -49,7 +51,8 @@ class Provider:
                 attempt.outcome = "misbehaved"
                 return
             behaviour = self._scripts.next(call, _path(request), _key(request))
-            acting = Acting(call, request, behaviour, attempt, outgoing)
+            released = self._holds.begin(call.provider) if behaviour.holds() else None
+            acting = Acting(call, request, behaviour, attempt, outgoing, released)
             await _act_unless_peer_leaves(acting, incoming, attempt)
             if behaviour.afterwards in ("close", "hang_up") or _wants_close(request):
                 return
@@ -103,7 +106,8 @@ async def _act_unless_peer_leaves(acting, incoming, attempt):
 class Acting:
     """One answer to one request, step by step."""
 
-    def __init__(self, call, request, behaviour, attempt, outgoing):
+    def __init__(self, call, request, behaviour, attempt, outgoing, released):
+        self._released = released
         self._outgoing = outgoing
         self._call = call
         self._request = request
@@ -123,6 +127,8 @@ class Acting:
     async def _before_headers(self):
         behaviour = self._behaviour
         await _sleep_ms(behaviour.delay_ms)
+        if behaviour.hold:
+            await self._released.wait()
         if behaviour.before_headers != "answer":
             await self._end(behaviour.before_headers)
         if behaviour.raw is not None:
@@ -195,6 +201,8 @@ class Acting:
         is_cut = False
         left = behaviour.cut_after_bytes
         for number, piece in enumerate(self._pieces(body)):
+            if number == behaviour.hold_after_events:
+                await self._released.wait()
             if number == behaviour.cut_after_events or left == 0:
                 is_cut = True
                 break
