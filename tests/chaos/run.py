@@ -146,14 +146,18 @@ class Run:
                 self._result.violate(planned, f"{type(error).__name__}: {error}")
 
     def _ask(self, planned):
-        while (place := self._choose(planned)) is not None:
+        while True:
             began = time.monotonic()
+            place = self._choose(planned)
             try:
-                self._ask_at(place, planned)
+                with place.called() as on_sent:
+                    if not place.is_balanced:
+                        continue  # since it was chosen
+                    self._ask_at(place, planned, on_sent)
                 return
             except NO_CONNECTION:
                 # As a balancer would: the next one. Nothing was sent.
-                if place.is_balanced and not place.was_killed_within(began, time.monotonic()):
+                if not place.was_away_within(began, time.monotonic()):
                     raise
                 time.sleep(0.02)
             except CUT as error:
@@ -168,14 +172,16 @@ class Run:
         places = [gateways[(planned.gateway + i) % len(gateways)] for i in range(len(gateways))]
         return next((place for place in places if place.is_balanced), places[0])
 
-    def _ask_at(self, place, planned):
+    def _ask_at(self, place, planned, on_sent):
         client = CLIENTS[planned.client]
         fields = prompt_fields(planned.client, planned.order.prompt())
         if planned.stream:
             fields["stream"] = True
         route = "no-such-model" if planned.conduct == "unknown" else planned.route
         body = b'{"model": ' if planned.conduct == "broken" else client.request(route, **fields)
-        with http_client.open_stream(place.address, client.path, body, client.headers) as stream:
+        with http_client.open_stream(
+            place.address, client.path, body, client.headers, on_sent=on_sent
+        ) as stream:
             if planned.conduct == "leaves":
                 seen = 0
                 while seen < planned.leaves_after and (piece := stream.read_some()):

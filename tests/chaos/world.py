@@ -6,9 +6,10 @@ import dataclasses
 import pathlib
 import signal
 import sys
+import threading
 import time
 
-from support.programs import Program, free_port
+from support.programs import Program, free_port, wait_until
 from support.redis import RedisServer
 from support.stack import API_VERSION, KEY_PREFIXES, Programs, ask
 
@@ -33,14 +34,16 @@ HEALTH = {
     "block": {"quota": "200ms", "quota_max": "300ms", "auth": "200ms"},
 }
 TIMEOUTS = {"connect": "1s", "first_byte": "1s", "idle": "1s", "total": "8s"}
-# How long a gateway is out of the balancing before it is told to end, as preStop waits.
+# How long a gateway is out of the balancing, and nobody is about to call it, before it is told to
+# end, as preStop waits.
 LEAVING_S = 0.3
 
 
 @dataclasses.dataclass
 class Outage:
-    """A gateway that was killed: requests that it had are cut."""
+    """When a gateway was not there. Requests that it had are cut, if it was killed."""
 
+    was_killed: bool
     began: float
     ended: float = float("inf")
 
@@ -50,39 +53,62 @@ class GatewayPlace:
 
     def __init__(self, world, number, config):
         self._world = world
-        self._config = config
         self.name = f"gateway{number}"
         self.is_balanced = True  # whether new requests go there
         self.outages = []
+        self.address = f"127.0.0.1:{free_port()}"
+        self._config = {**config, "listen": self.address}
+        self._lock = threading.Lock()
+        self._callers = 0
         self._starts = 0
         self.process = self._start()
-        self.address = self.process.address
-        self._config = {**config, "listen": self.address}
 
     def _start(self):
         self._starts += 1
         return self._world.programs.gateway(self._config, f"{self.name}.{self._starts}")
 
-    def kill(self, down_s):
-        outage = Outage(time.monotonic())
+    @contextlib.contextmanager
+    def away(self, was_killed):
+        outage = Outage(was_killed, time.monotonic())
         self.outages.append(outage)
         self.is_balanced = False
-        self.process.kill()
-        time.sleep(down_s)
+        yield
         self.process = self._start()
         outage.ended = time.monotonic()
         self.is_balanced = True
 
+    def kill(self, down_s):
+        with self.away(was_killed=True):
+            self.process.kill()
+            time.sleep(down_s)
+
     def drain(self, _):
-        self.is_balanced = False
-        time.sleep(LEAVING_S)
-        self.process.send(signal.SIGTERM)
-        assert self.process.wait_for_exit() == 0, self.process.log()
-        self.process = self._start()
-        self.is_balanced = True
+        with self.away(was_killed=False):
+            wait_until(lambda: self._callers == 0, f"nobody is about to call {self.name}")
+            time.sleep(LEAVING_S)
+            self.process.send(signal.SIGTERM)
+            assert self.process.wait_for_exit() == 0, self.process.log()
+
+    @contextlib.contextmanager
+    def called(self):
+        """Somebody is about to call it; gives what he calls when his request is on its way."""
+        with self._lock:
+            self._callers += 1
+        leaving = contextlib.ExitStack()
+        leaving.callback(self._leave)
+        with leaving:
+            yield leaving.close
+
+    def _leave(self):
+        with self._lock:
+            self._callers -= 1
+
+    def was_away_within(self, began, ended):
+        return any(o.began <= ended and o.ended >= began for o in self.outages)
 
     def was_killed_within(self, began, ended):
-        return any(o.began <= ended and o.ended >= began for o in self.outages)
+        killed = [o for o in self.outages if o.was_killed]
+        return any(o.began <= ended and o.ended >= began for o in killed)
 
 
 class World:

@@ -1,4 +1,5 @@
-"""What the manifests configure works together as it stands, but for addresses and where secrets lie."""
+"""What the manifests configure works together as it stands, but for addresses, where secrets lie, and
+how long the programs wait for each other: a busy test machine is no reason to do without."""
 
 import ssl
 
@@ -61,11 +62,14 @@ class Site:
         else:
             (self._directory / "var/lib/candor").mkdir(parents=True)
         config["admin_service"]["listen"] = "127.0.0.1:0"
+        if is_shared:
+            config["store"]["timeout"] = "5s"
         names = ["ratelimitd0", "ratelimitd1"] if is_shared else ["ratelimitd0"]
         return [self._programs.ratelimitd(config, name, env) for name in names]
 
     def gateway(self, replicas, fake):
         config = self.config("gateway")
+        config["ratelimitd"]["deadline"] = "10s"
         for provider in config["providers"]:
             provider["base_url"] = fake.named(provider["name"]).base_url(provider["dialect"])
         env = {"CANDOR_RATELIMITD": "ipv4:" + ",".join(each.address for each in replicas)}
