@@ -5,6 +5,7 @@ acts out one case at a time, in the dialect in which it is asked.
 import asyncio
 import email.utils
 import json
+import math
 import pathlib
 import re
 import sys
@@ -98,7 +99,7 @@ def fill_in_moments(text):
     """{http+30}, {rfc3339+30}, {epoch+30}, {epoch_ms+30}: that moment, in seconds from now."""
 
     def moment(match):
-        at = time.time() + int(match[2])
+        at = math.ceil(time.time()) + int(match[2])  # what is written in whole seconds is no earlier
         return {
             "http": email.utils.formatdate(at, usegmt=True),
             "rfc3339": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
