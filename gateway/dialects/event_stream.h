@@ -25,6 +25,8 @@ inline constexpr size_t kMaxHeldBytes = 256 * 1024;
 inline constexpr int kMaxHeldEvents = 64;
 // One event; an image inside a chunk is the largest known.
 inline constexpr size_t kMaxEventBytes = 8 * 1024 * 1024;
+// Of whatever has come, no more than this is kept.
+inline constexpr size_t kMaxKeptBytes = kMaxHeldBytes + kMaxEventBytes;
 // The status line of a stream has said success.
 inline constexpr int kStreamStatus = 200;
 

@@ -1,5 +1,6 @@
 #include "gateway/io/exchange.h"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <utility>
@@ -280,7 +281,8 @@ asio::awaitable<std::optional<Failure>> Exchange::PassStream() {
     } else if (!failure) {
       step = reader->Finish();
     }
-    held_bytes += piece.size();
+    // Of comments, for instance, nothing is kept, however many come.
+    held_bytes = std::min(held_bytes + piece.size(), kMaxKeptBytes);
     if (!failure) failure = HoldAnswer(held_bytes + step.client_bytes.size());
     // What came before the break still counts: it may hold the end, or a better reason.
     if (failure && !step.failure && !step.is_complete) step.failure = std::move(failure);
