@@ -100,13 +100,15 @@ void RequestParser::on_request_impl(http::verb, string_view method, string_view 
 
 void RequestParser::on_field_impl(http::field field, string_view name, string_view value,
                                   error_code& error) {
+  if (is_header_done()) return;
   switch (field) {
     case http::field::host:
       if (has_host_) error = http::error::bad_field;
       has_host_ = true;
       return;
     case http::field::expect:
-      expects_continue_ = EqualsIgnoreCase(View(value), "100-continue");
+      // RFC 9110 section 10.1.1: HTTP/1.0 knows no interim responses.
+      expects_continue_ = http_minor_ > 0 && EqualsIgnoreCase(View(value), "100-continue");
       return;
     case http::field::transfer_encoding:
       if (has_transfer_encoding_ || http_minor_ == 0 || !IsChunked(value)) {
@@ -145,6 +147,7 @@ size_t ResponseParser::Feed(std::string_view bytes, std::string& body,
 
 void ResponseParser::on_field_impl(http::field field, string_view name, string_view value,
                                    error_code& error) {
+  if (is_header_done()) return;
   if (field == http::field::transfer_encoding && !IsChunked(value)) {
     error = http::error::bad_transfer_encoding;
     return;

@@ -1,5 +1,6 @@
 // HTTP/1.1 messages off the wire, on Boost.Beast's parser: fed with bytes wherever they come from,
-// so that reading is the caller's and no read is made in vain. Not thread-safe.
+// so that reading is the caller's and no read is made in vain. Trailers are read and dropped: they
+// are no header fields (RFC 9110 section 6.5.1). Not thread-safe.
 #pragma once
 
 #include <boost/beast/http/basic_parser.hpp>

@@ -416,6 +416,22 @@ def test_http_1_0_is_answered_and_closed(pair):
         assert b" 200 " in connection.read_all().split(b"\r\n")[0]
 
 
+def test_http_1_0_gets_no_interim_answer(pair):
+    begin = b"POST /v1/chat/completions HTTP/1.0\r\nexpect: 100-continue\r\n"
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(begin + b"content-length: %d\r\n\r\n" % len(GOOD_BODY))
+        # Others are served, so that an interim answer would have been sent.
+        assert pair.gateway.chat("solo-0").status == 200
+        connection.send(GOOD_BODY)
+        assert b" 200 " in connection.read_all().split(b"\r\n")[0]
+
+
+def test_trailers_are_no_headers(pair):
+    trailers = b"host: y\r\nx-candor-timeout-ms: no number\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n" % (len(GOOD_BODY), GOOD_BODY)
+    assert ask(pair, head("transfer-encoding: chunked") + chunks + trailers).status == 200
+
+
 def test_random_bytes(pair):
     chance = random.Random(7)
     for _ in range(200):

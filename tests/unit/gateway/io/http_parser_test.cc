@@ -31,10 +31,10 @@ TEST(RequestParserTest, ReadsTheSameHoweverTheBytesAreCut) {
       {"the same length twice",
        "POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}",
        "POST /a 1.1", "{}"},
-      {"chunks, an extension and trailers",
+      {"chunks, an extension and trailers, which are no headers",
        "POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-       "1;a=b\r\n{\r\n1\r\n}\r\n0\r\nx-request-id: late\r\n\r\n",
-       "POST /a 1.1\nx-request-id: late", "{}"},
+       "1;a=b\r\n{\r\n1\r\n}\r\n0\r\nx-request-id: late\r\nhost: y\r\nexpect: 100-continue\r\n\r\n",
+       "POST /a 1.1", "{}"},
       {"chunks of nothing",
        "POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "POST /a 1.1",
        "", ""},
@@ -45,6 +45,8 @@ TEST(RequestParserTest, ReadsTheSameHoweverTheBytesAreCut) {
       {"a whole URL", "GET http://x:80/v1/models?a=b HTTP/1.1\r\nhost: x\r\n\r\n",
        "GET /v1/models 1.1", ""},
       {"HTTP/1.0", "GET /a HTTP/1.0\r\n\r\n", "GET /a 1.0 without host", ""},
+      {"HTTP/1.0, which knows no interim responses",
+       "POST /a HTTP/1.0\r\nexpect: 100-continue\r\n\r\n", "POST /a 1.0 without host", ""},
       {"the next request", "GET /a HTTP/1.1\r\nhost: x\r\n\r\nGET /b", "GET /a 1.1", "", "GET /b"},
       {"empty lines before it", "\r\n\r\nGET /a HTTP/1.1\r\nhost: x\r\n\r\n", "GET /a 1.1", ""},
   };
@@ -129,6 +131,9 @@ TEST(ResponseParserTest, ReadsTheSameHoweverTheBytesAreCut) {
        "200", "abc"},
       {"chunks of nothing", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "200",
        ""},
+      {"trailers, which are no headers",
+       "HTTP/1.1 503 \r\ntransfer-encoding: chunked\r\n\r\n0\r\nretry-after: 9\r\n\r\n",
+       "503\ntransfer-encoding: chunked", ""},
       {"nothing to come", "HTTP/1.1 204 No Content\r\n\r\n", "204", ""},
       {"an interim response", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 2", "100", "", "HTTP/1.1 2"},
   };
