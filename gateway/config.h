@@ -67,6 +67,9 @@ struct RatelimitdConfig {
 };
 
 struct LimitsConfig {
+  // On the whole a body may take body_timeout longer than it would at this pace.
+  static constexpr int64_t kSlowestBodyBytesPerSecond = 8 << 10;
+
   int64_t body_bytes = 32 << 20;                     // of a client's request
   int64_t response_bytes = 64 << 20;                 // of a provider's complete answer
   int64_t header_bytes = 16 << 10;                   // of a request's head

@@ -247,6 +247,7 @@ void Session::BeginRequest() {
 
 // Reads what is left of the body; a failure here leaves the connection unusable.
 asio::awaitable<std::optional<Failure>> Session::ReadBody() {
+  const common::MonotonicTime begun_at = loop_.clock.Monotonic();
   while (!parser_->is_done()) {
     if (!connection_->input().empty()) {
       error_code error;
@@ -260,7 +261,10 @@ asio::awaitable<std::optional<Failure>> Session::ReadBody() {
       }
       if (!error && !connection_->input().empty()) continue;
     }
-    const common::MonotonicTime longest = loop_.clock.Monotonic() + limits().body_timeout;
+    const auto received = static_cast<int64_t>(parser_->body().size());
+    const std::chrono::seconds earned{received / LimitsConfig::kSlowestBodyBytesPerSecond};
+    const common::MonotonicTime longest =
+        std::min(loop_.clock.Monotonic(), begun_at + earned) + limits().body_timeout;
     const auto result = co_await connection_->ReadMore(std::min(longest, deadline_));
     if (result == ClientConnection::ReadResult::kClosed) {
       co_return MakeFailure(FailureKind::kClientCancelled, "");

@@ -4,6 +4,7 @@ served meanwhile, and the process lives."""
 import gzip
 import json
 import random
+import select
 import time
 
 import pytest
@@ -324,6 +325,22 @@ def test_headers_one_byte_at_a_time_do_not_renew_their_deadline(pair):
 def test_slow_body(pair):
     with RawConnection(pair.gateway.address) as connection:
         connection.send(head("content-length: 100") + b'{"model"')
+        assert_refused(connection.read_reply(), 408, "request_timeout")
+
+
+@pytest.mark.parametrize(
+    "begin, piece",
+    [
+        (head("content-length: 4000000"), b" "),
+        (head("transfer-encoding: chunked"), b"1\r\n \r\n"),
+    ],
+    ids=["length", "chunks"],
+)
+def test_body_one_byte_at_a_time_does_not_renew_its_deadline(pair, begin, piece):
+    with RawConnection(pair.gateway.address) as connection:
+        connection.send(begin)
+        while not select.select([connection.socket], [], [], 0.1)[0]:
+            connection.send(piece)
         assert_refused(connection.read_reply(), 408, "request_timeout")
 
 
