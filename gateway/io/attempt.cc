@@ -50,7 +50,7 @@ asio::awaitable<std::optional<Failure>> Attempt::Begin(const UpstreamRequest& re
     if (result == HeadResult::kRead) co_return std::nullopt;
     if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
     if (result == HeadResult::kFailed) co_return failure_;
-    if (!was_reused || !may_reuse) co_return Broken("before it answered");
+    if (!was_reused || !may_reuse || MayHaveBegun()) co_return Broken("before it answered");
     metrics_.stale_connections->Increment();
     lease_ = {};
   }
@@ -59,9 +59,7 @@ asio::awaitable<std::optional<Failure>> Attempt::Begin(const UpstreamRequest& re
 asio::awaitable<std::optional<Failure>> Attempt::TakeConnection(bool may_reuse) {
   if (may_reuse) lease_ = pool_->TakeIdle();
   if (lease_) co_return std::nullopt;
-  const common::MonotonicTime deadline =
-      std::min(client_deadline_, loop_.clock.Monotonic() + provider_.timeouts.connect);
-  lease_ = co_await pool_->TakeNew(deadline);
+  lease_ = co_await pool_->TakeNew(ConnectDeadline());
   if (is_cancelled_) co_return MakeFailure(FailureKind::kClientCancelled, "");
   if (!lease_ && IsClientsTimeUp()) co_return DeadlineExceeded();
   if (!lease_) {
@@ -69,7 +67,8 @@ asio::awaitable<std::optional<Failure>> Attempt::TakeConnection(bool may_reuse) 
         "Every connection that this gateway may have to the provider is in use.", loop_.Chance());
   }
   if (lease_->is_reused()) co_return std::nullopt;
-  const ConnectResult result = co_await pool_->Connect(lease_, deadline);
+  // However long this gateway's own limit has taken, the provider has all of its time.
+  const ConnectResult result = co_await pool_->Connect(lease_, ConnectDeadline());
   if (result == ConnectResult::kConnected) {
     metrics_.connections_opened->Increment();
     co_return std::nullopt;
@@ -243,6 +242,16 @@ void Attempt::Cancel() {
 
 milliseconds Attempt::Elapsed() const {
   return std::chrono::duration_cast<milliseconds>(loop_.clock.Monotonic() - started_at_);
+}
+
+common::MonotonicTime Attempt::ConnectDeadline() const {
+  return std::min(client_deadline_, loop_.clock.Monotonic() + provider_.timeouts.connect);
+}
+
+// That a connection was closed before the request is told within a round trip, and so sooner than a
+// connection may take. What is closed later may have cost an answer.
+bool Attempt::MayHaveBegun() const {
+  return loop_.clock.Monotonic() - sent_at_ > provider_.timeouts.connect;
 }
 
 common::MonotonicTime Attempt::ReadDeadline() const {

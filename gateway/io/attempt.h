@@ -25,9 +25,10 @@ class Attempt {
   Attempt(EventLoop& loop, std::shared_ptr<UpstreamPool> pool, const ProviderConfig& provider,
           ProviderMetrics& metrics, common::MonotonicTime client_deadline);
 
-  // Sends `request` and reads until the head of the answer is there. A reused connection that was
-  // closed before any byte is replaced once: the provider cannot have begun with the request. A
-  // provider that refuses before it has read the whole request is sent no more of it.
+  // Sends `request` and reads until the head of the answer is there. A reused connection that turns
+  // out to be closed at once, before any byte, is replaced once: the provider cannot have begun
+  // with the request. A provider that refuses before it has read the whole request is sent no more
+  // of it.
   boost::asio::awaitable<std::optional<Failure>> Begin(const UpstreamRequest& request);
 
   // After Begin. The pieces of the body that came with the head, then those that come; appends to
@@ -74,6 +75,10 @@ class Attempt {
   bool Feed(std::string_view bytes, std::string& body);
   Failure TimedOut() const;
   Failure Broken(std::string_view during) const;
+  // Of a connect that begins now, or of a wait for a place to do so.
+  common::MonotonicTime ConnectDeadline() const;
+  // Whether a provider that has closed a reused connection may have begun with the request.
+  bool MayHaveBegun() const;
   common::MonotonicTime ReadDeadline() const;
   // When its total timeout has passed.
   common::MonotonicTime End() const;

@@ -215,7 +215,11 @@ asio::awaitable<std::optional<Failure>> Exchange::ConverseOnce() {
   const ProviderConfig& provider = ProviderOf(*target_);
   is_relayed_ = IsRelayed(*provider.dialect, call_.endpoint, ResponsesServiceOf(provider));
   std::optional<Failure> failure = HoldAnswer(0);
-  if (!failure) failure = co_await attempt_->Begin(provider_call_->request());
+  if (failure) co_return failure;
+  failure = co_await attempt_->Begin(provider_call_->request());
+  if (failure && failure->kind == FailureKind::kGatewayOverloaded) {
+    metrics_.CountShed(Shed::kProviderConnection);
+  }
   if (failure) co_return failure;
   const bool is_success = attempt_->status() / 100 == 2;
   if (call_.scan.is_stream && is_success && !IsJson(attempt_->headers().Get("content-type"))) {

@@ -76,7 +76,8 @@ Metrics::Metrics() : registry_(std::make_shared<prometheus::Registry>()) {
                    .Help("What was turned away because the gateway had no room for it.")
                    .Register(*registry_);
   shed_ = {&shed.Add({{"what", "connection"}}), &shed.Add({{"what", "request"}}),
-           &shed.Add({{"what", "body"}}), &shed.Add({{"what", "under_way"}})};
+           &shed.Add({{"what", "body"}}), &shed.Add({{"what", "under_way"}}),
+           &shed.Add({{"what", "provider_connection"}})};
   idle_closed_ = AddCounter("candor_gateway_idle_connections_closed_total",
                             "Idle connections of clients closed to make room for new ones.");
   memory_ = AddGauge("candor_gateway_held_memory_bytes",

@@ -32,6 +32,7 @@ enum class Shed {
   kRequest,   // there are as many as there may be
   kBody,      // of a request, in memory
   kUnderWay,  // in memory, for a request that had begun
+  kProviderConnection,
 };
 enum class AskResult { kGranted, kRefused, kUnreachable };
 enum class HandshakeResult { kDone, kFailed, kTimedOut, kSpokeHttp };
@@ -104,7 +105,7 @@ class Metrics {
   std::array<prometheus::Counter*, 2> reloads_{};
   std::array<prometheus::Counter*, 4> handshakes_{};
   std::array<prometheus::Gauge*, 2> certificate_ends_{};
-  std::array<prometheus::Counter*, 4> shed_{};
+  std::array<prometheus::Counter*, 5> shed_{};
   prometheus::Counter* idle_closed_ = nullptr;
   prometheus::Gauge* memory_ = nullptr;
   prometheus::Gauge* client_connections_ = nullptr;

@@ -115,7 +115,10 @@ asio::awaitable<ConnectResult> UpstreamConnection::Connect(Resolver& resolver, c
   deadline_.Set(deadline);
   const Resolver::Endpoints endpoints = co_await resolver.Resolve(to.host, to.port, deadline);
   if (is_closed_) co_return Because(ConnectResult::kCancelled);
-  if (endpoints.empty()) co_return ConnectResult::kNoAddress;
+  if (endpoints.empty()) {
+    const bool is_late = loop_.clock.Monotonic() >= deadline;
+    co_return is_late ? ConnectResult::kTimedOut : ConnectResult::kNoAddress;
+  }
   error_code error;
   for (const auto& endpoint : endpoints) {
     error_code ignored;

@@ -2,12 +2,18 @@
 before any byte of an answer."""
 
 import concurrent.futures
+import contextlib
 import json
+import threading
 import time
 
 import pytest
 
+from support.attack import RawProvider
+from support.fake_provider.authority import Authority
 from support.programs import wait_until
+
+ANSWER = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}]}'
 
 
 def connections_of(route):
@@ -113,6 +119,19 @@ def test_a_reused_connection_closed_before_any_byte_is_tried_once_more(pair, str
     assert again.body == dropped.body
 
 
+def test_a_reused_connection_closed_after_a_while_is_not_tried_again(pair):
+    """The provider has had the request, and the model may have been paid for."""
+    route = pair.solo()
+    assert pair.gateway.chat(route.model).status == 200
+    route.first.next(delay_ms=1500, before_headers="close")
+
+    reply = pair.gateway.chat(route.model)
+
+    assert (reply.status, reply.kind()) == (502, "upstream_unreachable")
+    first, closed = route.first.attempts()
+    assert (closed.connection, closed.nth_on_connection) == (first.connection, 2)
+
+
 def test_the_safe_retry_goes_to_a_new_connection_and_happens_once(pair):
     route = pair.solo()
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -168,6 +187,63 @@ def test_max_connections_is_a_limit_and_others_wait(programs, pair):
     assert len({attempt.connection for attempt in fake.attempts()}) <= 2
     # A limit of the gateway's own is nobody's failure: the provider stays healthy.
     assert gateway.chat("m").status == 200
+
+
+class SlowHandshakes:
+    """In the place of an ssl.SSLContext; of every connection but the first."""
+
+    def __init__(self, context, delay_s):
+        self._context = context
+        self._delay_s = delay_s
+        self._connections = 0
+
+    def wrap_socket(self, *arguments, **options):
+        self._connections += 1
+        if self._connections > 1:
+            time.sleep(self._delay_s)
+        return self._context.wrap_socket(*arguments, **options)
+
+
+def test_who_has_waited_for_a_place_leaves_the_provider_its_time_to_connect(
+    programs, pair, tmp_path
+):
+    authority = Authority(tmp_path)
+    is_asked = threading.Event()
+
+    def answer(connection):
+        is_asked.set()
+        time.sleep(2)
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        connection.sendall(head + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
+
+    raw = RawProvider(answer, SlowHandshakes(authority.server_context("good"), delay_s=2))
+    provider = {
+        **pair.openai_provider("slow", {**TIMEOUTS, "connect": "3500ms", "first_byte": "20s"}),
+        **{"base_url": raw.base_url, "ca_file": str(authority.ca_path), "max_connections": 1},
+    }
+    targets = [{"provider": "slow", "model": "m"}]
+    config = {**pair.config, "providers": [provider], "models": [{"name": "m", "targets": targets}]}
+    gateway = programs.gateway(config, "waiting")
+    with contextlib.closing(raw), concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(gateway.chat, "m")
+        assert is_asked.wait(10)
+        second = pool.submit(gateway.chat, "m")
+        assert first.result().status == 200
+        assert second.result().status == 200, second.result()
+
+
+def test_whoever_waits_in_vain_for_a_place_is_told_so(programs, pair):
+    provider = {**pair.openai_provider("taken"), "max_connections": 1}
+    targets = [{"provider": "taken", "model": "m"}]
+    config = {**pair.config, "providers": [provider], "models": [{"name": "m", "targets": targets}]}
+    gateway = programs.gateway(config, "full")
+    pair.fake.named("taken").next(chunks=1_000_000, chunk_delay_ms=50)
+    with gateway.open_chat_stream("m") as stream:
+        stream.read_until(b"Honest")
+        reply = gateway.chat("m")
+    assert (reply.status, reply.kind()) == (503, "gateway_overloaded")
+    assert 1000 <= reply.wait_ms() <= 2000
+    assert gateway.metrics()['candor_gateway_shed_total{what="provider_connection"}'] == 1
 
 
 def test_descriptors_do_not_pile_up(pair):
