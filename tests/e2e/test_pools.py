@@ -12,8 +12,20 @@ import pytest
 from support.attack import RawProvider
 from support.fake_provider.authority import Authority
 from support.programs import wait_until
+from support.stack import TIMEOUTS
 
 ANSWER = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"}}]}'
+
+
+def gateway_of(programs, pair, name, connect=TIMEOUTS["connect"], **provider):
+    """With one provider, and its model "m"."""
+    timeouts = {**TIMEOUTS, "connect": connect}
+    config = {
+        **pair.config,
+        "providers": [{**pair.openai_provider(name, timeouts), **provider}],
+        "models": [{"name": "m", "targets": [{"provider": name, "model": "m"}]}],
+    }
+    return programs.gateway(config, f"gateway-of-{name}")
 
 
 def connections_of(route):
@@ -119,16 +131,17 @@ def test_a_reused_connection_closed_before_any_byte_is_tried_once_more(pair, str
     assert again.body == dropped.body
 
 
-def test_a_reused_connection_closed_after_a_while_is_not_tried_again(pair):
+def test_a_reused_connection_closed_after_a_while_is_not_tried_again(programs, pair):
     """The provider has had the request, and the model may have been paid for."""
-    route = pair.solo()
-    assert pair.gateway.chat(route.model).status == 200
-    route.first.next(delay_ms=1500, before_headers="close")
+    fake = pair.fake.named("thinking")
+    gateway = gateway_of(programs, pair, "thinking", connect="1s")
+    assert gateway.chat("m").status == 200
+    fake.next(delay_ms=1500, before_headers="close")
 
-    reply = pair.gateway.chat(route.model)
+    reply = gateway.chat("m")
 
     assert (reply.status, reply.kind()) == (502, "upstream_unreachable")
-    first, closed = route.first.attempts()
+    first, closed = fake.attempts()
     assert (closed.connection, closed.nth_on_connection) == (first.connection, 2)
 
 
@@ -172,12 +185,7 @@ def test_a_reused_connection_closed_after_the_first_byte_is_not_tried_again(pair
 
 def test_max_connections_is_a_limit_and_others_wait(programs, pair):
     fake = pair.fake.named("narrow")
-    config = {
-        **pair.config,
-        "providers": [{**pair.openai_provider("narrow"), "max_connections": 2}],
-        "models": [{"name": "m", "targets": [{"provider": "narrow", "model": "m"}]}],
-    }
-    gateway = programs.gateway(config)
+    gateway = gateway_of(programs, pair, "narrow", max_connections=2)
     fake.always(delay_ms=100)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: gateway.chat("m"), range(8)))
@@ -217,13 +225,8 @@ def test_who_has_waited_for_a_place_leaves_the_provider_its_time_to_connect(
         connection.sendall(head + b"content-length: %d\r\n\r\n" % len(ANSWER) + ANSWER)
 
     raw = RawProvider(answer, SlowHandshakes(authority.server_context("good"), delay_s=2))
-    provider = {
-        **pair.openai_provider("slow", {**TIMEOUTS, "connect": "3500ms", "first_byte": "20s"}),
-        **{"base_url": raw.base_url, "ca_file": str(authority.ca_path), "max_connections": 1},
-    }
-    targets = [{"provider": "slow", "model": "m"}]
-    config = {**pair.config, "providers": [provider], "models": [{"name": "m", "targets": targets}]}
-    gateway = programs.gateway(config, "waiting")
+    provider = {"base_url": raw.base_url, "ca_file": str(authority.ca_path), "max_connections": 1}
+    gateway = gateway_of(programs, pair, "slow", connect="3500ms", **provider)
     with contextlib.closing(raw), concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(gateway.chat, "m")
         assert is_asked.wait(10)
@@ -233,10 +236,7 @@ def test_who_has_waited_for_a_place_leaves_the_provider_its_time_to_connect(
 
 
 def test_whoever_waits_in_vain_for_a_place_is_told_so(programs, pair):
-    provider = {**pair.openai_provider("taken"), "max_connections": 1}
-    targets = [{"provider": "taken", "model": "m"}]
-    config = {**pair.config, "providers": [provider], "models": [{"name": "m", "targets": targets}]}
-    gateway = programs.gateway(config, "full")
+    gateway = gateway_of(programs, pair, "taken", connect="1s", max_connections=1)
     pair.fake.named("taken").next(chunks=1_000_000, chunk_delay_ms=50)
     with gateway.open_chat_stream("m") as stream:
         stream.read_until(b"Honest")
@@ -261,13 +261,7 @@ def test_descriptors_do_not_pile_up(pair):
 
 def test_a_complete_stream_that_does_not_end_keeps_its_place_for_a_moment_only(programs, pair):
     fake = pair.fake.named("lingering")
-    provider = pair.openai_provider("lingering")
-    config = {
-        **pair.config,
-        "providers": [{**provider, "max_connections": 1}],
-        "models": [{"name": "m", "targets": [{"provider": "lingering", "model": "m"}]}],
-    }
-    gateway = programs.gateway(config, "lingering")
+    gateway = gateway_of(programs, pair, "lingering", max_connections=1)
     choice = '{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}'
     events = ['data: {"choices":[%s]}' % choice, "data: [DONE]", ": and more"]
     fake.next(events=events, cut_after_events=2, end="stall")
