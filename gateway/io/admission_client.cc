@@ -30,6 +30,9 @@ constexpr std::chrono::seconds kFailureLogInterval{10};
 constexpr int kQuickRestarts = 3;
 // A silent replica is left after this part of an ask's deadline.
 constexpr int kPatience = 3;
+// gRPC's round may come by it again, once for each thread and whenever another replica has come or
+// gone. More often than this there is no other.
+constexpr int kMaxAvoided = 3;
 // The first session of a process is moved earlier, since it went to whoever was connected first.
 constexpr int kFirstAgePart = 6;
 constexpr milliseconds kBusyMoment{20};
@@ -116,6 +119,8 @@ class AdmissionStream : public std::enable_shared_from_this<AdmissionStream> {
   }
 
   void Cancel() { call_.TryCancel(); }
+  // The address of the replica, once started.
+  std::string peer() const { return call_.peer(); }
   // The session is gone or has given this stream up: nothing is posted to it any more.
   void Detach() { session_ = nullptr; }
 
@@ -381,7 +386,11 @@ void AdmissionSession::MoveOn() {
   if (is_busy) return move_on_.Set(clock_.Monotonic() + kBusyMoment);
   MoveOnAfter(config_->ratelimitd.session_age);
   // Otherwise a new one is on its way already.
-  if (!is_up_) return;
+  if (is_up_) Leave();
+}
+
+// For the next replica in gRPC's round.
+void AdmissionSession::Leave() {
   stream_->Cancel();
   NoteStreamLost();
   Switch();
@@ -445,6 +454,10 @@ void AdmissionSession::FillReports(pb::SessionRequest& message) {
 
 void AdmissionSession::OnStarted(AdmissionStream& stream) {
   if (&stream != stream_.get()) return;
+  if (!silent_peer_.empty() && stream.peer() == silent_peer_ && avoided_ < kMaxAvoided) {
+    ++avoided_;
+    return Leave();
+  }
   is_up_ = true;
   pb::SessionRequest message;
   message.Swap(&outgoing_);
@@ -457,6 +470,7 @@ void AdmissionSession::OnStarted(AdmissionStream& stream) {
 void AdmissionSession::OnMessage(const pb::SessionResponse& message) {
   is_stalled_ = false;
   restarts_ = 0;
+  silent_peer_.clear();
   last_heard_ = clock_.Monotonic();
   reconnect_delay_ = kFirstReconnectDelay;
   if (!std::exchange(is_answered_, true)) metrics_.ratelimitd_sessions().Increment();
@@ -529,9 +543,9 @@ void AdmissionSession::OnAskLate() {
     late_asks_.push_back({id, now + config_->ratelimitd.deadline / kPatience});
   }
   if (!is_silent || stream_ == nullptr || !client_.has_replicas_) return;
-  stream_->Cancel();
-  NoteStreamLost();
-  Switch();
+  silent_peer_ = stream_->peer();
+  avoided_ = 0;
+  Leave();
 }
 
 void AdmissionSession::OnAskDue() {

@@ -143,6 +143,7 @@ class AdmissionSession {
   void Switch();
   // Lets the next replica have the stream, in a moment without questions if there is one.
   void MoveOn();
+  void Leave();
   void MoveOnAfter(std::chrono::milliseconds shortest);
   void SendAsk(uint64_t id, const PendingAsk& pending);
   void OnTimer();
@@ -175,6 +176,10 @@ class AdmissionSession {
   bool is_stopped_ = false;
   bool is_stalled_ = false;  // an ask went unanswered and nothing has come since
   int restarts_ = 0;         // streams in a row that ended without a word
+  // The address of a replica that was silent, until one speaks, and how many streams in a row were
+  // given up since then because they led to it again.
+  std::string silent_peer_;
+  int avoided_ = 0;
   common::MonotonicTime last_heard_;
   bool is_flush_scheduled_ = false;
   std::chrono::milliseconds reconnect_delay_;
