@@ -174,6 +174,7 @@ bool Attempt::Feed(std::string_view bytes, std::string& body) {
   }
   while (!bytes.empty() && !parser_->is_done()) {
     boost::beast::error_code error;
+    const bool is_in_head = !parser_->is_header_done();
     const size_t used = parser_->Feed(bytes, body, error);
     bytes.remove_prefix(used);
     if (error == boost::beast::http::error::need_more) {
@@ -182,8 +183,7 @@ bool Attempt::Feed(std::string_view bytes, std::string& body) {
     }
     if (error) {
       failure_ = MakeFailure(
-          parser_->is_header_done() ? FailureKind::kUpstreamInterrupted
-                                    : FailureKind::kUpstreamMalformed,
+          is_in_head ? FailureKind::kUpstreamMalformed : FailureKind::kUpstreamInterrupted,
           common::Concat("The provider's answer is not valid HTTP: ", error.message(), "."));
       return false;
     }

@@ -44,6 +44,12 @@ bool IsReadOfSuccess(std::string_view name) {
 }  // namespace
 
 template <bool kIsRequest>
+MessageParser<kIsRequest>::MessageParser(int64_t max_header_bytes)
+    : header_bytes_left_(max_header_bytes) {
+  this->header_limit(static_cast<std::uint32_t>(max_header_bytes));
+}
+
+template <bool kIsRequest>
 size_t MessageParser<kIsRequest>::Parse(std::string_view bytes, boost::beast::error_code& error) {
   // Beast, once it has seen this much of an empty body, asserts that the whole rest comes at once.
   const bool is_first_chunk = this->is_header_done() && this->chunked() && !has_chunk_;
@@ -51,20 +57,28 @@ size_t MessageParser<kIsRequest>::Parse(std::string_view bytes, boost::beast::er
     error = http::error::need_more;
     return 0;
   }
-  this->eager(this->is_header_done());
-  return this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  const bool is_in_head = !this->is_header_done();
+  this->eager(!is_in_head);
+  const size_t used = this->put(boost::asio::const_buffer(bytes.data(), bytes.size()), error);
+  if (!is_in_head) return used;
+  header_bytes_left_ -= static_cast<int64_t>(used);
+  const size_t unread = this->is_header_done() ? 0 : bytes.size() - used;
+  const bool is_sound = !error || error == http::error::need_more;
+  if (is_sound && header_bytes_left_ < static_cast<int64_t>(unread)) {
+    error = http::error::header_limit;
+  }
+  return used;
 }
 
 RequestParser::RequestParser(int64_t max_header_bytes, int64_t max_body_bytes)
-    : empty_line_bytes_left_(max_header_bytes) {
-  header_limit(static_cast<std::uint32_t>(max_header_bytes));
+    : MessageParser(max_header_bytes) {
   body_limit(static_cast<std::uint64_t>(max_body_bytes));
 }
 
 size_t RequestParser::Feed(std::string_view bytes, boost::beast::error_code& error) {
   const size_t empty = got_some() ? 0 : SkipEmptyLines(bytes);
   bytes.remove_prefix(empty);
-  if (empty_line_bytes_left_ < 0) {
+  if (header_bytes_left_ < 0) {
     error = http::error::header_limit;
     return empty;
   }
@@ -79,7 +93,7 @@ size_t RequestParser::Feed(std::string_view bytes, boost::beast::error_code& err
 size_t RequestParser::SkipEmptyLines(std::string_view bytes) {
   size_t length = 0;
   while (bytes.substr(length).starts_with("\r\n")) length += 2;
-  empty_line_bytes_left_ -= static_cast<int64_t>(length);
+  header_bytes_left_ -= static_cast<int64_t>(length);
   return length;
 }
 
@@ -134,8 +148,7 @@ std::size_t RequestParser::on_chunk_body_impl(std::uint64_t, string_view bytes, 
   return on_body_impl(bytes, error);
 }
 
-ResponseParser::ResponseParser() {
-  header_limit(kMaxHeaderBytes);
+ResponseParser::ResponseParser() : MessageParser(kMaxHeaderBytes) {
   body_limit(boost::none);  // The exchange counts what it keeps.
 }
 

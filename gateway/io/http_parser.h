@@ -16,8 +16,13 @@ namespace gateway {
 template <bool kIsRequest>
 class MessageParser : public boost::beast::http::basic_parser<kIsRequest> {
  protected:
-  // As put, but stops after the head once.
+  explicit MessageParser(int64_t max_header_bytes);
+
+  // As put, but stops after the head once; and the head is bounded as a whole, where Beast bounds
+  // what it is given at a time.
   size_t Parse(std::string_view bytes, boost::beast::error_code& error);
+
+  int64_t header_bytes_left_;
 
  private:
   void on_chunk_header_impl(std::uint64_t, boost::beast::string_view,
@@ -38,8 +43,8 @@ class RequestParser final : public MessageParser<true> {
 
   // Parses from the front of `bytes`. Returns how many were used; `error` is need_more when a part
   // of a line is missing. Stops after the head once, so that a request can be refused before its
-  // body. Empty lines before the request are used and ignored (RFC 9112 section 2.2), as many as a
-  // head may have bytes; while there is nothing else, got_some() is false.
+  // body. Empty lines before the request are used and ignored (RFC 9112 section 2.2) but count as
+  // bytes of the head; while there is nothing else, got_some() is false.
   size_t Feed(std::string_view bytes, boost::beast::error_code& error);
 
   std::string_view method() const { return method_; }
@@ -75,7 +80,6 @@ class RequestParser final : public MessageParser<true> {
 
   size_t SkipEmptyLines(std::string_view bytes);
 
-  int64_t empty_line_bytes_left_;
   std::string method_;
   std::string target_;
   Headers headers_;

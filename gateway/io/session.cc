@@ -210,11 +210,11 @@ asio::awaitable<Session::HeadResult> Session::ReadHead() {
         BeginRequest();
         deadline = started_at_ + limits().header_timeout;
       }
-      if (parser_->is_header_done()) co_return HeadResult::kRead;
       if (has_failed) {
         head_failure_ = ParseFailure(error);
         co_return HeadResult::kFailed;
       }
+      if (parser_->is_header_done()) co_return HeadResult::kRead;
     }
     const auto result = co_await connection_->ReadMore(deadline);
     if (result == ClientConnection::ReadResult::kClosed) co_return HeadResult::kClosed;

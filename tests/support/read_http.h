@@ -38,7 +38,7 @@ HttpResult FeedHttp(const std::vector<std::string_view>& pieces, const Parser& p
     }
   }
   result.has_started = parser.got_some();
-  result.is_done = parser.is_done();
+  result.is_done = parser.is_done() && result.error.empty();
   return result;
 }
 

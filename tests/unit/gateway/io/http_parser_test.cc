@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "tests/support/read_http.h"
 #include "tests/support/split_feed.h"
@@ -106,15 +108,18 @@ TEST(RequestParserTest, EmptyLinesAreNoRequestYet) {
   }
 }
 
-TEST(RequestParserTest, EmptyLinesAreBounded) {
-  constexpr int64_t kMaxHeaderBytes = 64;
-  std::string lines;
-  while (lines.size() < kMaxHeaderBytes) lines += "\r\n";
-  ForEverySplit(lines + "GET /a HTTP/1.1\r\nhost: x\r\n\r\n", [&](const auto& pieces) {
-    EXPECT_TRUE(ReadRequest(pieces, kMaxHeaderBytes).is_done);
+TEST(RequestParserTest, TheHeadIsBoundedAsAWholeWithTheEmptyLinesBeforeIt) {
+  const std::string bytes = "\r\n\r\nGET /a HTTP/1.1\r\nhost: x\r\nauthorization: y\r\n\r\n";
+  const auto size = static_cast<int64_t>(bytes.size());
+  ForEverySplit(bytes, [&](const auto& pieces) {
+    EXPECT_TRUE(ReadRequest(pieces, size).is_done);
+    EXPECT_EQ(ReadRequest(pieces, size - 1).error, "header limit exceeded");
   });
-  ForEverySplit(lines + "\r\n", [&](const auto& pieces) {
-    EXPECT_EQ(ReadRequest(pieces, kMaxHeaderBytes).error, "header limit exceeded");
+}
+
+TEST(RequestParserTest, EmptyLinesAreBounded) {
+  ForEverySplit("\r\n\r\n\r\n", [&](const auto& pieces) {
+    EXPECT_EQ(ReadRequest(pieces, 5).error, "header limit exceeded");
   });
 }
 
@@ -167,6 +172,16 @@ TEST(ResponseParserTest, RefusesTheSameHoweverTheBytesAreCut) {
       EXPECT_FALSE(result.is_done);
     });
   }
+}
+
+// Beast has used up all but the first letter of the next line with each piece.
+TEST(ResponseParserTest, TheHeadIsBoundedThoughEveryPieceIsUsedUp) {
+  const std::string line = "-a: " + std::string(1000, 'b') + "\r\nx";
+  std::vector<std::string_view> pieces = {"HTTP/1.1 200 OK\r\nx"};
+  while (pieces.size() < ResponseParser::kMaxHeaderBytes / 1000) pieces.push_back(line);
+  EXPECT_EQ(ReadResponse(pieces).error, "");
+  pieces.insert(pieces.end(), 3, line);
+  EXPECT_EQ(ReadResponse(pieces).error, "header limit exceeded");
 }
 
 TEST(ResponseParserTest, WithoutALengthTheBodyGoesOnToTheEnd) {
