@@ -317,7 +317,7 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
   const uint64_t id = next_correlation_id_++;
   SendAsk(id, pending);
   asks_.emplace(id, &pending);
-  late_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline / kPatience});
+  late_asks_.push_back({id, pending.asked_at + Patience()});
   due_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline});
   SetTimer();
   ScheduleFlush();
@@ -530,6 +530,11 @@ void AdmissionSession::OnTimer() {
   SetTimer();
 }
 
+// Never 0, or whoever is late would be so again at once.
+std::chrono::nanoseconds AdmissionSession::Patience() const {
+  return std::chrono::nanoseconds(config_->ratelimitd.deadline) / kPatience;
+}
+
 void AdmissionSession::OnAskLate() {
   const common::MonotonicTime now = clock_.Monotonic();
   bool is_silent = false;
@@ -540,7 +545,7 @@ void AdmissionSession::OnAskLate() {
     if (found == asks_.end() || last_heard_ >= found->second->asked_at) continue;
     is_silent = true;
     // The round may have begun anew, so that the next stream may have the same replica.
-    late_asks_.push_back({id, now + config_->ratelimitd.deadline / kPatience});
+    late_asks_.push_back({id, now + Patience()});
   }
   if (!is_silent || stream_ == nullptr || !client_.has_replicas_) return;
   silent_peer_ = stream_->peer();

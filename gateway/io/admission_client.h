@@ -147,6 +147,7 @@ class AdmissionSession {
   void MoveOnAfter(std::chrono::milliseconds shortest);
   void SendAsk(uint64_t id, const PendingAsk& pending);
   void OnTimer();
+  std::chrono::nanoseconds Patience() const;
   void OnAskLate();
   void SetTimer();
   void ScheduleFlush();

@@ -149,6 +149,21 @@ def test_a_frozen_ratelimitd_costs_its_deadline_and_no_request(programs):
     wait_until(lambda: not is_degraded(gateway.chat(route.model)), "ratelimitd is asked again")
 
 
+def test_a_frozen_ratelimitd_stops_no_gateway_whose_patience_is_short(programs):
+    pair = Pair(programs, routes=1, doubles=False, gateways=0)
+    config = {**pair.config, "ratelimitd": ask(pair.ratelimitd.address, deadline="1ms")}
+    gateway = programs.gateway(config)
+    route = pair.solo()
+    pair.ratelimitd.pause()
+    try:
+        replies = [gateway.chat(route.model) for _ in range(5)]
+    finally:
+        pair.ratelimitd.resume()
+
+    assert [reply.status for reply in replies] == [200] * 5
+    assert all(is_degraded(reply) for reply in replies)
+
+
 def test_on_unreachable_deny_refuses_honestly(programs):
     pair = Pair(programs, routes=1)
     dead = pair.ratelimitd.address
