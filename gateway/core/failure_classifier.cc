@@ -235,6 +235,8 @@ Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
   return failure;
 }
 
+bool HoldsWithoutBody(int status) { return status == 429 || status >= 500; }
+
 Failure MalformedAnswer(int status, std::string_view what) {
   Failure failure;
   failure.kind = kUpstreamMalformed;

@@ -14,6 +14,10 @@ namespace gateway {
 Failure ClassifyError(int status, const Headers& headers, ErrorBody body,
                       common::WallTime received_at);
 
+// Whether an answer of this status, whose body broke off, is still to be taken at its word: a
+// provider that blames itself says enough by status and headers.
+bool HoldsWithoutBody(int status);
+
 // A 2xx that is neither an answer nor an error: `what` ends the sentence "The provider's answer ".
 Failure MalformedAnswer(int status, std::string_view what);
 

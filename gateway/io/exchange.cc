@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "gateway/core/ascii.h"
+#include "gateway/core/failure_classifier.h"
 #include "gateway/core/failure_reply.h"
 #include "gateway/core/scrubber.h"
 #include "gateway/dialects/event_stream.h"
@@ -21,6 +22,11 @@ constexpr int kStatusClientGone = 499;  // nginx's word for it, in logs and metr
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 bool IsJson(std::string_view content_type) { return Contains(Lower(content_type), "json"); }
+
+// Of an answer that had begun.
+bool IsBrokenOff(FailureKind kind) {
+  return kind == FailureKind::kUpstreamInterrupted || kind == FailureKind::kUpstreamTimeout;
+}
 
 int64_t UnixSeconds(common::WallTime time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
@@ -242,6 +248,10 @@ asio::awaitable<std::optional<Failure>> Exchange::PassWhole() {
   const auto limit = static_cast<size_t>(config_->config->limits.response_bytes);
   while (!attempt_->IsBodyComplete()) {
     std::optional<Failure> failure = co_await attempt_->ReadBody(body);
+    if (failure && IsBrokenOff(failure->kind) && HoldsWithoutBody(attempt_->status())) {
+      body.clear();
+      break;
+    }
     if (!failure) failure = HoldAnswer(body.size());
     if (failure) co_return failure;
     if (body.size() > limit) {

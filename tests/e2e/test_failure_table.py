@@ -48,6 +48,13 @@ ROWS = [
     ),
     Row("429 without a body", {"status": 429, "body": ""}, "rate_limited", 429, **PROVIDER),
     Row(
+        "429 cut short",
+        {"status": 429, "body": openai_error("x" * 999), "cut_after_bytes": 99, "end": "close"},
+        "rate_limited",
+        429,
+        **PROVIDER,
+    ),
+    Row(
         "429 as HTML",
         {"status": 429, "body": "<html>slow down</html>", "content_type": "text/html"},
         "rate_limited",
@@ -120,6 +127,20 @@ ROWS = [
     ),
     Row(
         "504", {"status": 504, "body": "", "content_type": ""}, "upstream_timeout", 504, **PROVIDER
+    ),
+    Row(
+        "503 reset within its words",
+        {"status": 503, "body": openai_error("x" * 999), "cut_after_bytes": 99, "end": "reset"},
+        "overloaded",
+        503,
+        **PROVIDER,
+    ),
+    Row(
+        "400 cut short",
+        {"status": 400, "body": openai_error("x" * 999), "cut_after_bytes": 99, "end": "close"},
+        "upstream_interrupted",
+        502,
+        **PROVIDER,
     ),
     Row("520", {"status": 520, "body": "error code: 520"}, "upstream_error", 502, **PROVIDER),
     Row("524", {"status": 524, "body": "error code: 524"}, "upstream_timeout", 504, **PROVIDER),
@@ -341,10 +362,14 @@ def route_for(pair, row, dialect):
 
 
 def _status_sent(row):
-    """What the provider answered; nothing when its answer broke off or was no HTTP."""
+    """What the provider answered; nothing when its answer broke off or was no HTTP, unless it had
+    blamed itself before."""
+    status = row.behaviour.get("status", 200)
+    if "cut_after_bytes" in row.behaviour and (status == 429 or status >= 500):
+        return status
     if {"before_headers", "raw", "header_padding", "cut_after_bytes"} & set(row.behaviour):
         return None
-    return row.behaviour.get("status", 200)
+    return status
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
