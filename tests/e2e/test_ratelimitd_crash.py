@@ -47,6 +47,16 @@ def is_degraded(reply):
     return reply.header("x-candor-degraded") is not None
 
 
+def assert_answers_while_frozen(ratelimitd, gateway, model):
+    ratelimitd.pause()
+    try:
+        replies = [gateway.chat(model) for _ in range(5)]
+    finally:
+        ratelimitd.resume()
+    assert [reply.status for reply in replies] == [200] * 5
+    assert all(is_degraded(reply) for reply in replies)
+
+
 def sqlite(tmp_path, **config):
     return {"store": {"kind": "sqlite", "path": str(tmp_path / "state.db")}, **config}
 
@@ -138,14 +148,7 @@ def test_a_frozen_ratelimitd_costs_its_deadline_and_no_request(programs):
     gateway = programs.gateway(config, "gateway-hasty")
     route = pair.solo()
     assert gateway.chat(route.model).status == 200
-    pair.ratelimitd.pause()
-    try:
-        replies = [gateway.chat(route.model) for _ in range(5)]
-    finally:
-        pair.ratelimitd.resume()
-
-    assert [reply.status for reply in replies] == [200] * 5
-    assert all(is_degraded(reply) for reply in replies)
+    assert_answers_while_frozen(pair.ratelimitd, gateway, route.model)
     wait_until(lambda: not is_degraded(gateway.chat(route.model)), "ratelimitd is asked again")
 
 
@@ -154,14 +157,7 @@ def test_a_frozen_ratelimitd_stops_no_gateway_whose_patience_is_short(programs):
     config = {**pair.config, "ratelimitd": ask(pair.ratelimitd.address, deadline="1ms")}
     gateway = programs.gateway(config)
     route = pair.solo()
-    pair.ratelimitd.pause()
-    try:
-        replies = [gateway.chat(route.model) for _ in range(5)]
-    finally:
-        pair.ratelimitd.resume()
-
-    assert [reply.status for reply in replies] == [200] * 5
-    assert all(is_degraded(reply) for reply in replies)
+    assert_answers_while_frozen(pair.ratelimitd, gateway, route.model)
 
 
 def test_on_unreachable_deny_refuses_honestly(programs):
