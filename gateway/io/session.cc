@@ -467,6 +467,10 @@ asio::awaitable<Session::Served> Session::Fail(std::optional<Endpoint> endpoint,
   if (failure.kind == FailureKind::kBadMethod) {
     reply.headers.push_back({"allow", endpoint ? "POST" : "GET"});
   }
+  // RFC 9110 section 15.5.2.
+  if (failure.kind == FailureKind::kClientAuth) {
+    reply.headers.push_back({"www-authenticate", "Bearer"});
+  }
   Served served =
       co_await Reply(reply.status, endpoint, std::move(reply.body), std::move(reply.headers));
   served.failure = failure.kind;

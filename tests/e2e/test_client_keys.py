@@ -58,6 +58,7 @@ def test_an_unknown_key_is_401(pair, headers):
     assert (reply.status, reply.kind()) == (401, "client_auth"), reply
     assert reply.error()["code"] == "invalid_api_key"
     assert reply.header("x-should-retry") == "false"
+    assert reply.header("www-authenticate") == "Bearer"
     assert reply.header("x-candor-provider") == "none"
     assert "sk-" not in reply.text()
     assert route.first.attempt_count() == 0
