@@ -40,8 +40,10 @@ void IdleConnections::ScheduleDebts() {
 }
 
 void IdleConnections::SettleDebts() {
-  while (!entries_.empty() && debts_.load(std::memory_order_relaxed) > 0) {
-    entries_.front().session->CloseIfIdle();
+  // Closing one takes its entry away.
+  for (auto entry = entries_.begin(); entry != entries_.end();) {
+    if (debts_.load(std::memory_order_relaxed) <= 0) return;
+    if (!(entry++)->session->CloseIfIdle()) continue;
     debts_.fetch_sub(1, std::memory_order_relaxed);
     metrics_.CountIdleClosed();
   }

@@ -153,16 +153,17 @@ asio::awaitable<void> Session::AnswerOnce(Failure failure) {
   co_await connection_->LingeringClose();
 }
 
-void Session::CloseIfIdle() {
-  if (!idle_place_) return;
+bool Session::CloseIfIdle() {
+  if (!idle_place_ || connection_->HasUnread()) return false;
   SetBusy();
   // Who sees it closed and connects anew must not find it counted.
   Uncount();
   connection_->Close();
+  return true;
 }
 
 void Session::CloseIfDone() {
-  if (!idle_place_ || connection_->HasUnread()) return;
+  if (!idle_place_) return;
   const auto waited = loop_.clock.Monotonic() - (*idle_place_)->since;
   if (has_had_request_ || waited >= kFirstRequestTime) CloseIfIdle();
 }

@@ -67,10 +67,11 @@ class Session {
   // and without a TLS handshake, when kMaxRefusals others are being told.
   boost::asio::awaitable<void> Refuse();
 
-  // Closes the connection if no request is under way.
-  void CloseIfIdle();
-  // As above, for a gateway that ends: not when a request has come and is still to be read, nor one
-  // that is newer than kFirstRequestTime and has had no request yet.
+  // Closes the connection if no request is under way or has come and is still to be read. Returns
+  // whether it did.
+  bool CloseIfIdle();
+  // As above, for a gateway that ends: not one that is newer than kFirstRequestTime and has had no
+  // request yet.
   void CloseIfDone();
   // Closes the connection whatever is under way.
   void Abort() { connection_->Close(); }

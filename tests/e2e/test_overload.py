@@ -222,6 +222,27 @@ def test_of_too_many_connections_the_idle_ones_make_room(programs):
                 assert other.read_reply().status == 200
 
 
+def test_a_connection_whose_request_has_come_is_no_idle_one(programs):
+    limit = 300
+    pair = Pair(programs, routes=1, doubles=False, gateway_config={"limits": {"connections": limit}})
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(RawConnection(pair.gateway.address)) for _ in range(limit)]
+        for client in clients:
+            client.send(MODELS)
+            assert client.read_reply().status == 200
+        pair.gateway.pause()
+        try:
+            # The gateway finds the new one first, and last what the oldest has sent.
+            clients.append(stack.enter_context(RawConnection(pair.gateway.address)))
+            for client in reversed(clients):
+                client.send(MODELS)
+        finally:
+            pair.gateway.resume()
+        replies = [client.read_reply() for client in clients]
+    assert None not in replies, f"{replies.count(None)} requests were lost"
+    assert {reply.status for reply in replies} == {200}
+
+
 def test_idle_connections_make_room_whichever_thread_they_belong_to(programs):
     config = {"threads": 8, "limits": {"connections": 4}}
     pair = Pair(programs, routes={"openai": 1}, doubles=False, gateway_config=config)
