@@ -319,7 +319,8 @@ def test_without_redis_the_last_known_state_answers_and_heals(
 
 
 def test_a_flushed_redis_is_filled_again(fleet, redis, record_property):
-    with Traffic(fleet) as traffic:
+    # Until each replica has told what it knows there may be a probe for each of them.
+    with Traffic(fleet, probes=2) as traffic:
         for _ in range(3):
             assert redis.command("FLUSHALL") == "OK"
             assert redis.command("SCRIPT", "FLUSH") == "OK"
