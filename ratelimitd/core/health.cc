@@ -99,6 +99,7 @@ HealthRecord AgeRecord(HealthRecord record, milliseconds age) {
   record.block.until_probe = left(record.block.until_probe);
   record.block.elapsed += age;
   record.ruling.remaining = left(record.ruling.remaining);
+  if (record.ruling.since_word) *record.ruling.since_word += age;
   if (record.ruling.since_reset) *record.ruling.since_reset += age;
   return record;
 }
@@ -251,7 +252,7 @@ void Health::TakeOverFrom(const Health& before, const HealthSettings& settings, 
 bool Health::Reassert(HealthRecord record, MonotonicTime reset_at, MonotonicTime now,
                       Order& order) {
   bool is_changed = false;
-  if (record.ruling.since_reset && override_.HearOfReset(now - *record.ruling.since_reset)) {
+  if (override_.HearOfReset(record.ruling, now, order)) {
     ForgetBefore(override_.reset_at(), now);
     is_changed = true;
   }
@@ -275,12 +276,7 @@ bool Health::Reassert(HealthRecord record, MonotonicTime reset_at, MonotonicTime
   if (record.block.kind != Block::Kind::kNone) {
     is_changed |= block_.Reassert(record.block, now, record.cause, ++order);
   }
-  if (record.ruling.order > override_.stamp().order) {
-    // The later word holds, also when it ended an override.
-    override_.Set(record.ruling.mode, now + record.ruling.remaining, {record.ruling.order, now},
-                  record.ruling.cause);
-    is_changed = true;
-  }
+  is_changed |= override_.HearOfWord(record.ruling, now, order);
   if (!is_changed) return false;
   has_learned_ = true;
   ++version_;

@@ -11,6 +11,14 @@ namespace {
 constexpr std::array<std::string_view, kOverrideModes> kModeNames = {
     "none", "observe_only", "forced_closed", "forced_open"};
 
+// Records say milliseconds, so that what is told again may seem a little later than it was.
+constexpr milliseconds kSameMoment{2};
+
+std::optional<milliseconds> TimeSince(MonotonicTime at, MonotonicTime now) {
+  if (at == MonotonicTime()) return std::nullopt;
+  return std::chrono::floor<milliseconds>(now - at);
+}
+
 std::string Sentence(std::string_view what, std::string_view reason) {
   while (!reason.empty() && reason.back() == '.') reason.remove_suffix(1);
   return common::Concat("An operator ", what, ": ", reason, ".");
@@ -51,9 +59,22 @@ void OperatorOverride::Advance(MonotonicTime now) {
   if (IsSet() && now >= until_) mode_ = OverrideMode::kNone;
 }
 
-bool OperatorOverride::HearOfReset(MonotonicTime at) {
-  if (at <= reset_at_) return false;
+bool OperatorOverride::HearOfWord(const Record& record, MonotonicTime now, Order& order) {
+  if (!record.since_word) return false;
+  const MonotonicTime at = now - *record.since_word;
+  if (at <= began_ + kSameMoment) return false;
+  const MonotonicTime latest = std::max(at, stamp_.at);
+  Set(record.mode, now + record.remaining, {++order, at}, record.cause);
+  stamp_.at = latest;
+  return true;
+}
+
+bool OperatorOverride::HearOfReset(const Record& record, MonotonicTime now, Order& order) {
+  if (!record.since_reset) return false;
+  const MonotonicTime at = now - *record.since_reset;
+  if (at <= reset_at_ + kSameMoment) return false;
   reset_at_ = at;
+  stamp_ = {++order, std::max(at, stamp_.at)};
   return true;
 }
 
@@ -63,10 +84,9 @@ int OperatorOverride::Layout() const {
 }
 
 OperatorOverride::Record OperatorOverride::ToRecord(MonotonicTime now) const {
-  Record record{.order = stamp_.order};
-  if (reset_at_ != MonotonicTime()) {
-    record.since_reset = std::chrono::floor<milliseconds>(now - reset_at_);
-  }
+  Record record;
+  record.since_word = TimeSince(began_, now);
+  record.since_reset = TimeSince(reset_at_, now);
   if (!IsSet() || until_ <= now) return record;
   record.mode = mode_;
   record.remaining = std::chrono::ceil<milliseconds>(until_ - now);

@@ -37,8 +37,10 @@ class OperatorOverride {
     OverrideMode mode = OverrideMode::kNone;
     milliseconds remaining{0};
     Cause cause{};
-    Order order = 0;  // tells which of two records is newer; 0 after a restart
-    std::optional<milliseconds> since_reset{};  // the last one; nothing: none is known
+    // How long ago it was decided, or that none is to be in force, and when the facts were last
+    // reset; nothing: never, as far as is known. Unknown after a restart.
+    std::optional<milliseconds> since_word{};
+    std::optional<milliseconds> since_reset{};
   };
 
   // kNone ends the one in force. Begins a generation, as every call of an operator does: what was
@@ -49,8 +51,10 @@ class OperatorOverride {
     stamp_ = stamp;
     reset_at_ = stamp.at;
   }
-  // Another replica was told to reset at this time. Returns whether that is news.
-  bool HearOfReset(MonotonicTime at);
+  // What another replica was told; of two words the later one holds. Each returns whether that is
+  // news: it then begins a generation with the next number of `order`.
+  bool HearOfWord(const Record& record, MonotonicTime now, Order& order);
+  bool HearOfReset(const Record& record, MonotonicTime now, Order& order);
   // Ends it when its time has come.
   void Advance(MonotonicTime now);
 

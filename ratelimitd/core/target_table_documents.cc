@@ -308,7 +308,7 @@ std::vector<KeyRecord> TargetTable::FactsOf(std::string_view provider_name,
   facts.back().health.credential_fingerprint = provider->credential_fingerprint;
   for (const auto& [model, target] : provider->targets) {
     HealthRecord record = target->health.ToRecord(now);
-    const bool was_ruled = record.ruling.order != 0;
+    const bool was_ruled = record.ruling.since_word || record.ruling.since_reset;
     if (!record.IsEmpty() || was_ruled) facts.push_back({provider->name, model, std::move(record)});
   }
   // Each takes a number when it is merged: the same one everywhere.

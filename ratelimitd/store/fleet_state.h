@@ -13,8 +13,8 @@
 //    (successes, admissions) are added to it.
 //  - When a document lacks a write of this replica that the store had confirmed (flushed, or a
 //    failover lost it), and after an outage, the replica's facts are merged into it: of two
-//    deadlines the later one, of two breakers the one that is open. What was set before an
-//    operator's reset is no fact any more, on either side.
+//    deadlines the later one, of two breakers the one that is open, of two words of an operator the
+//    later one. What was set before his reset is no fact any more, on either side.
 //  - A document that is missing is written anew from what this replica knows.
 //  - The store's clock moved against this process's, or told for the first time: everything that is
 //    known keeps its remaining time, and is written again. A document from the future of the clock

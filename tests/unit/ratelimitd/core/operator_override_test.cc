@@ -336,6 +336,7 @@ TEST(OperatorOverrideTest, OfTwoReplicasTheLaterWordHoldsAlsoWhenItIsTheEnd) {
     fleet->table.BeginSharing(1);
     fleet->Ask();
     fleet->Override(OverrideMode::kForcedOpen);
+    fleet->Wait(1s);
   }
   const auto old = store.table.FactsOf("openai", store.now);
   replica.Override(OverrideMode::kNone);

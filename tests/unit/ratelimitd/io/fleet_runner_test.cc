@@ -415,21 +415,34 @@ class FleetRunnerResetTest : public FleetRunnerTest {
     replica.Report(report);
     clock.Advance(1s);
   }
+  // Before them another one has something to write, so that they have to merge.
   void ComeBack(std::initializer_list<Replica*> order) {
     redis.is_away = false;
+    c.Report(c.Ask(), OutcomeKind::kUpstreamError);
     for (Replica* replica : order) replica->runner.Refresh();
     for (Replica* replica : order) replica->runner.Refresh();
   }
 
+  void Rule(Replica& replica, OverrideMode mode) {
+    DocumentsJob job({{DocumentKind::kProvider, "openai"}},
+                     [&](TargetTable& t, const NextMoment& next_moment) {
+                       t.Override({.name = kTarget, .mode = mode, .length = 1h}, next_moment());
+                     });
+    FleetJob* jobs[] = {&job};
+    replica.runner.Run(jobs);
+    clock.Advance(1s);
+  }
+
   static constexpr TargetName kOther{"openai", "other"};
   static constexpr TargetName kProvider{"openai", ""};
+  Replica c{3, clock, redis};
 
  private:
   uint64_t last_sequence_ = 1000;
 };
 
 TEST_F(FleetRunnerResetTest, GivenWhileTheStoreIsAwayItHoldsForAllWhoeverComesBackFirst) {
-  for (const bool is_first : {true, false}) {
+  for (const bool is_first : {false, true}) {
     SCOPED_TRACE(is_first);
     LearnEverything();
     redis.is_away = true;
@@ -462,7 +475,7 @@ TEST_F(FleetRunnerResetTest, OfOneTargetItLeavesTheOthersAlone) {
 }
 
 TEST_F(FleetRunnerResetTest, WhatAnotherReplicaLearnsAfterItStays) {
-  for (const bool is_first : {true, false}) {
+  for (const bool is_first : {false, true}) {
     SCOPED_TRACE(is_first);
     LearnEverything();
     redis.is_away = true;
@@ -491,21 +504,45 @@ TEST_F(FleetRunnerResetTest, AStoreThatHasLostItIsToldAgain) {
   EXPECT_EQ(b.State(), HealthState::kHealthy);
 }
 
+// Also one of which the replica that was reset did not know.
 TEST_F(FleetRunnerResetTest, AnOverrideInForceStays) {
-  LearnEverything();
-  DocumentsJob job({{DocumentKind::kProvider, "openai"}}, [&](TargetTable& t,
-                                                              const NextMoment& next_moment) {
-    t.Override({.name = kTarget, .mode = OverrideMode::kForcedOpen, .length = 1h}, next_moment());
-  });
-  FleetJob* jobs[] = {&job};
-  b.runner.Run(jobs);
-  a.runner.Refresh();
-  redis.is_away = true;
-  LearnAlone(b, kOther);
-  a.Reset(kProvider);
-  ComeBack({&b, &a});
-  EXPECT_EQ(b.State(), HealthState::kForcedOpen);
-  EXPECT_FALSE(IsAdmitted(b));
+  for (const bool is_known : {false, true}) {
+    SCOPED_TRACE(is_known);
+    LearnEverything();
+    redis.is_away = !is_known;
+    Rule(b, OverrideMode::kForcedOpen);
+    if (is_known) a.runner.Refresh();
+    redis.is_away = true;
+    a.Reset(kProvider);
+    ComeBack({&b, &a});
+    for (Replica* replica : {&a, &b}) {
+      EXPECT_EQ(replica->State(), HealthState::kForcedOpen);
+      EXPECT_FALSE(IsAdmitted(*replica));
+    }
+    Rule(b, OverrideMode::kNone);
+    a.runner.Refresh();
+  }
+}
+
+// However much has happened elsewhere before it.
+TEST_F(FleetRunnerResetTest, OfTwoWordsTheLaterOneHoldsWhoeverComesBackFirst) {
+  for (const bool is_first : {false, true}) {
+    SCOPED_TRACE(is_first);
+    a.Ask();
+    b.Ask();
+    redis.is_away = true;
+    Rule(b, OverrideMode::kForcedClosed);
+    Trip();
+    for (int i = 0; i < 10; ++i) b.Reset(kProvider);
+    Rule(b, OverrideMode::kForcedOpen);
+    Rule(a, OverrideMode::kObserveOnly);
+    if (is_first) ComeBack({&a, &b});
+    if (!is_first) ComeBack({&b, &a});
+    for (Replica* replica : {&a, &b, &c}) {
+      replica->runner.Refresh();
+      EXPECT_EQ(replica->State(), HealthState::kObserveOnly);
+    }
+  }
 }
 
 TEST_F(FleetRunnerTest, AFlushedStoreIsFilledAgain) {
