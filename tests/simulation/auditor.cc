@@ -232,6 +232,38 @@ void Auditor::OnAckSent(const std::string& reporter, uint64_t sequence_number) {
   raise(*Find(is_provider_wide ? ProviderOf(written.told.target) : written.told.target));
 }
 
+void Auditor::OnOverride(RulingWatch::Where where, ratelimitd::OverrideMode mode,
+                         milliseconds length) {
+  trace_.Note("override", {where.process, static_cast<int>(where.footing), static_cast<int>(mode),
+                           length.count()});
+  rulings_.OnOverride(where, mode, length, events_.now());
+}
+
+void Auditor::OnReset(RulingWatch::Where where, RulingWatch::Reach reach) {
+  trace_.Note("reset", {where.process, static_cast<int>(where.footing), static_cast<int>(reach)});
+  rulings_.OnReset(where, reach, events_.now());
+}
+
+void Auditor::OnLimit(RulingWatch::Where where, const std::string& reporter, AckStatus ack,
+                      RulingWatch::Fact fact, milliseconds figure) {
+  trace_.Note("limit", {where.process, static_cast<int>(where.footing), static_cast<int>(ack),
+                        static_cast<int>(fact), figure.count()});
+  hosts_.OnWord({where.process, reporter}, events_.now());
+  if (ack != AckStatus::kApplied) return;
+  // A block is as long as it was told; a backoff has its jitter.
+  const milliseconds longest = fact == RulingWatch::Fact::kBlock ? figure : figure + figure / 5;
+  rulings_.OnLimit(where, fact, figure, longest, events_.now());
+}
+
+void Auditor::OnAnswer(RulingWatch::Where where, const ratelimitd::TargetDecision& decision) {
+  trace_.Note("answer",
+              {where.process, static_cast<int>(where.footing), static_cast<int>(decision.decision),
+               static_cast<int>(decision.reason), static_cast<int>(decision.overruled)});
+  const auto finding = rulings_.OnAnswer(where, decision, events_.now());
+  if (finding)
+    Fail(finding->invariant, common::Concat("process ", where.process, ": ", finding->what));
+}
+
 void Auditor::OnReplay(const std::function<bool()>& handle) {
   ++turn_;
   std::map<common::Target, Look> before;

@@ -9,6 +9,8 @@
 //   I4   replayed reports change nothing      I10  a restart keeps deadlines, and no longer
 //   I5   deadlines and phases need a reason   I11  memory is bounded, real blocks are kept
 //   I6   retry_after is true, and spread      I12  recovery follows the ramp
+//
+// and an operator's words by O1 to O3 of ruling_watch.
 #pragma once
 
 #include <functional>
@@ -25,6 +27,7 @@
 #include "tests/simulation/breaker_watch.h"
 #include "tests/simulation/event_queue.h"
 #include "tests/simulation/live_hosts.h"
+#include "tests/simulation/ruling_watch.h"
 #include "tests/simulation/scenario.h"
 #include "tests/simulation/trace.h"
 #include "tests/simulation/witness.h"
@@ -96,6 +99,13 @@ class Auditor {
   void ExpectAdmitted(const std::string& reporter, const common::Target& target,
                       const Verdict& verdict);
   void CheckMemory();
+
+  // What an operator does and sees at one process.
+  void OnOverride(RulingWatch::Where where, ratelimitd::OverrideMode mode, milliseconds length);
+  void OnReset(RulingWatch::Where where, RulingWatch::Reach reach);
+  void OnLimit(RulingWatch::Where where, const std::string& reporter, AckStatus ack,
+               RulingWatch::Fact fact, milliseconds figure);
+  void OnAnswer(RulingWatch::Where where, const ratelimitd::TargetDecision& decision);
 
   // --- For a fleet (auditor_fleet.cc) ---
   // The fleet has one life, and every process of it a number. What happens between BeginHearing and
@@ -229,6 +239,7 @@ class Auditor {
   std::set<ReportName> handled_;                               // in this life
   std::map<ReportName, std::shared_ptr<const Grant>> grants_;  // by correlation id
   LiveHosts hosts_;
+  RulingWatch rulings_;
   bool is_fleet_ = false;
   Witness* fleet_ = nullptr;
   int process_ = 0;      // that is heard

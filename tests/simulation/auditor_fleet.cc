@@ -65,6 +65,7 @@ void Auditor::OnProcessBegan(int process) {
 void Auditor::OnProcessEnded(int process) {
   trace_.Note("death", {process});
   processes_.erase(process);
+  rulings_.OnProcessEnded(process);
   if (processes_.empty()) witness_ = nullptr;
   hosts_.Forget(process);
   std::erase_if(own_, [process](const auto& item) { return item.first.first == process; });
@@ -141,6 +142,9 @@ void Auditor::BeginDoubt(Loss loss) {
   trace_.Note("doubt", {static_cast<int>(loss)});
   is_in_doubt_ = true;
   const MonotonicTime now = events_.now();
+  if (loss == Loss::kLastSecond) rulings_.OnLoss(now - kLastSecond);
+  if (loss == Loss::kEverything) rulings_.OnLoss({});
+  if (loss == Loss::kClock) rulings_.OnClockStep(now);
   for (auto& [name, key] : keys_) {
     const bool is_young = key->floor_stored_at && now - *key->floor_stored_at < kLastSecond;
     if (loss == Loss::kEverything || (loss == Loss::kLastSecond && is_young)) {
@@ -160,6 +164,7 @@ void Auditor::EndDoubt() {
   const MonotonicTime now = events_.now();
   trace_.Note("certainty", {});
   hosts_.ForgetNews(now);
+  rulings_.OnCertainty();
   for (auto& [name, key] : keys_) {
     const Look look = fleet_->LookAt(name).value_or(Look());
     for (const auto& [whose, own] : own_) {

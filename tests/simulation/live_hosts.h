@@ -19,11 +19,12 @@ class LiveHosts {
 
   void OnWord(const Name& name, MonotonicTime now) {
     const auto [known, is_new] = reporters_.try_emplace(name);
-    if (is_new) {
-      known->second.host = name.second;
-      known->second.first_word = now;
-    }
-    known->second.last_word = now;
+    Reporter& reporter = known->second;
+    if (is_new) reporter.host = name.second;
+    // The others may have forgotten one that was silent for long.
+    const bool was_silent = reporter.sessions == 0 && now - reporter.last_word > kBelieved / 2;
+    if (is_new || was_silent) reporter.first_word = now;
+    reporter.last_word = now;
   }
   void OnSession(const Name& name, const std::string& host, MonotonicTime now) {
     OnWord(name, now);

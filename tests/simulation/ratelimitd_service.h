@@ -1,10 +1,14 @@
 // What gateways connect to: one ratelimitd, or a fleet of them on a shared store.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "ratelimitd/core/target_table.h"
 #include "tests/simulation/network.h"
+#include "tests/simulation/ruling_watch.h"
 
 namespace simulation {
 
@@ -45,6 +49,15 @@ class RatelimitdService {
   // Asks of somebody unknown for many unknown targets. Of their attempts `limited` meet a rate
   // limit.
   virtual void Flood(int targets, double limited) = 0;
+
+  // The processes that can be spoken to now, by number.
+  virtual std::vector<int> Processes() const = 0;
+  // What an operator does at one of them, with what all know of the provider. `work` may be called
+  // again: the last time counts.
+  using OperatorWork =
+      std::function<void(ratelimitd::TargetTable& table, const ratelimitd::Moment& moment)>;
+  virtual RulingWatch::Footing Work(int process, std::string_view provider,
+                                    const OperatorWork& work) = 0;
 
   virtual void CheckMemory() = 0;
   // Everything has been whole for long: whoever asks anybody for this target is admitted.

@@ -92,6 +92,11 @@ void DrawFleet(Random random, int replicas, Scenario& scenario) {
   scenario.conflict_share = random.Happens(0.7) ? 0.3 : 0;
 }
 
+// Likewise. A flood might evict, for want of room, what an operator has reset.
+void DrawOperator(Random random, Scenario& scenario) {
+  if (!scenario.HasFlood()) scenario.operator_every = Mean(random, 0.4, 1s, 10s);
+}
+
 }  // namespace
 
 Scenario DrawScenario(uint64_t seed, int replicas) {
@@ -113,6 +118,7 @@ Scenario DrawScenario(uint64_t seed, int replicas) {
   scenario.hot_every = Mean(random, 0.3, 30s, 120s);
   DrawFaults(random, scenario);
   DrawFleet(Random::ForPart(seed, 5), replicas, scenario);
+  DrawOperator(Random::ForPart(seed, 6), scenario);
   return scenario;
 }
 

@@ -60,6 +60,7 @@ struct Scenario {
   double flood_limited_share = 0.02;  // of them meet a rate limit, so that they must be remembered
   milliseconds replay_every{0};       // all reports of this life arrive once more
   milliseconds rotation_every{0};     // a provider's credential is changed
+  milliseconds operator_every{0};     // an operator does something by hand
   bool has_dead_egress = false;       // the first gateway reaches no provider at all
   double ghost_share = 0;             // of reports that also arrive a second time, much later
 

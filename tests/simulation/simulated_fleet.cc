@@ -202,6 +202,24 @@ void SimulatedFleet::ExpectAdmitted(const std::string& reporter, const common::T
   }
 }
 
+std::vector<int> SimulatedFleet::Processes() const {
+  std::vector<int> processes;
+  for (const Slot& slot : slots_) {
+    if (slot != nullptr && !slot->IsBusy() && !slot->IsPaused()) {
+      processes.push_back(slot->process());
+    }
+  }
+  return processes;
+}
+
+RulingWatch::Footing SimulatedFleet::Work(int process, std::string_view provider,
+                                          const OperatorWork& work) {
+  const auto found = std::find_if(slots_.begin(), slots_.end(), [process](const Slot& slot) {
+    return slot != nullptr && slot->process() == process;
+  });
+  return (*found)->Work(provider, work);
+}
+
 std::optional<Look> SimulatedFleet::LookAt(const common::Target& key) {
   SimulatedReplica* replica = Seeing();
   if (replica != nullptr) return replica->LookAt(key);

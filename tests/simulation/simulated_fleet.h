@@ -31,6 +31,9 @@ class SimulatedFleet final : public RatelimitdService, public Witness {
                  const pb::AttemptReport& report) override;
   void ReplayAll() override;
   void Flood(int targets, double limited) override;
+  std::vector<int> Processes() const override;
+  RulingWatch::Footing Work(int process, std::string_view provider,
+                            const OperatorWork& work) override;
   void CheckMemory() override { auditor_.CheckMemory(); }
   void ExpectAdmitted(const std::string& reporter, const common::Target& target) override;
 

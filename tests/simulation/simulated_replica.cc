@@ -67,6 +67,28 @@ class ReplayJob final : public FleetJob {
   bool are_duplicates_ = true;
 };
 
+class OperatorJob final : public FleetJob {
+ public:
+  using Act = std::function<void(TargetTable& table, const ratelimitd::Moment& moment)>;
+  OperatorJob(std::string_view provider, const Act& act) : provider_(provider), act_(act) {}
+
+  void Collect(const TargetTable&, std::vector<DocumentKey>& keys) const override {
+    keys.push_back({DocumentKind::kProvider, provider_});
+  }
+  void Work(TargetTable& table, const NextMoment& next_moment) override {
+    act_(table, next_moment());
+  }
+  void Confirm(TargetTable&, const FleetOutcome& outcome, MonotonicTime) override {
+    footing = outcome.is_degraded ? RulingWatch::Footing::kAlone : RulingWatch::Footing::kShared;
+  }
+
+  RulingWatch::Footing footing = RulingWatch::Footing::kAlone;
+
+ private:
+  const std::string provider_;
+  const Act& act_;
+};
+
 }  // namespace
 
 SimulatedReplica::SimulatedReplica(World& world, int process, Random random)
@@ -390,6 +412,13 @@ void SimulatedReplica::TakeStrangersAsk(const std::string& target,
     const auto ack = std::make_shared<pb::ReportResponse>();
     desk_.SubmitReport(limit, *ack, [ack](const grpc::Status&) {});
   });
+}
+
+RulingWatch::Footing SimulatedReplica::Work(std::string_view provider,
+                                            const OperatorJob::Act& work) {
+  OperatorJob job(provider, work);
+  RunOne(job);
+  return job.footing;
 }
 
 std::optional<Look> SimulatedReplica::LookAt(const common::Target& key) {

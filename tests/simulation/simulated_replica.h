@@ -55,6 +55,7 @@ class SimulatedReplica final : public ratelimitd::FleetQueue {
   }
   RedisLink& link() { return link_; }
   bool IsBusy() const { return is_running_; }
+  bool IsPaused() const { return paused_until_ > world_.events.now(); }
   // Decides what waits, now.
   void RunQueue();
   // Whether it has read everything since the last trouble, and told all it knew.
@@ -68,6 +69,11 @@ class SimulatedReplica final : public ratelimitd::FleetQueue {
   void ReplayAll();
   // An ask that nobody judges; what becomes of a granted attempt, if it is to be reported.
   void TakeStrangersAsk(const std::string& target, std::optional<milliseconds> limited_for);
+
+  // What an operator does here.
+  RulingWatch::Footing Work(
+      std::string_view provider,
+      const std::function<void(ratelimitd::TargetTable&, const ratelimitd::Moment&)>& work);
 
   // As it would be decided here now.
   std::optional<Look> LookAt(const common::Target& key);

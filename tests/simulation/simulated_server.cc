@@ -321,6 +321,16 @@ void SimulatedServer::Flood(int targets, double limited) {
   auditor_.OnStranger(stranger);
 }
 
+std::vector<int> SimulatedServer::Processes() const {
+  return IsUp() ? std::vector<int>{auditor_.life()} : std::vector<int>();
+}
+
+RulingWatch::Footing SimulatedServer::Work(int, std::string_view, const OperatorWork& work) {
+  life_->table.Update(
+      [&](ratelimitd::TargetTable& table, auto next_moment) { work(table, next_moment()); });
+  return RulingWatch::Footing::kShared;
+}
+
 std::optional<Look> SimulatedServer::LookAt(const common::Target& key) {
   std::optional<Look> look;
   life_->table.Update([&](ratelimitd::TargetTable& table, auto next_moment) {

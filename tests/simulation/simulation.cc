@@ -7,6 +7,7 @@
 #include "common/concat.h"
 #include "tests/simulation/simulated_fleet.h"
 #include "tests/simulation/simulated_gateway.h"
+#include "tests/simulation/simulated_operator.h"
 #include "tests/simulation/simulated_server.h"
 
 namespace simulation {
@@ -31,6 +32,7 @@ class Simulation {
         network_(events_, RandomFor(2)),
         server_(MakeService()),
         providers_(scenario_, RandomFor(4)),
+        operator_(*server_, auditor_),
         healed_at_(events_.now() + scenario_.trouble) {
     const SimulatedGateway::World world{scenario_, events_,    network_,
                                         *server_,  providers_, auditor_};
@@ -132,6 +134,10 @@ class Simulation {
     Repeat(42, scenario_.failover_every, BreakBy(Fault::kFailover));
     Repeat(43, scenario_.flush_every, BreakBy(Fault::kFlush));
     Repeat(44, scenario_.pause_every, BreakBy(Fault::kPause));
+    Repeat(45, scenario_.operator_every, [this](Random& random) { operator_.Act(random); });
+    if (scenario_.operator_every > 0ms) {
+      Repeat(46, 2s, [this](Random&) { operator_.AskAll(); });
+    }
     Repeat(40, 5s, [this](Random&) { server_->CheckMemory(); });
     if (scenario_.has_dead_egress) SetEgress(FakeProviders::Egress::kDead);
   }
@@ -183,6 +189,7 @@ class Simulation {
 
   void ExpectHealth() {
     server_->ReplayAll();
+    if (scenario_.operator_every > 0ms) operator_.AskAll();
     for (const auto& gateway : gateways_) {
       for (const auto& route : scenario_.routes) {
         server_->ExpectAdmitted(gateway->reporter(), route.front());
@@ -199,6 +206,7 @@ class Simulation {
   Network network_;
   std::unique_ptr<RatelimitdService> server_;
   FakeProviders providers_;
+  SimulatedOperator operator_;
   MonotonicTime healed_at_;
   std::vector<std::unique_ptr<SimulatedGateway>> gateways_;
 };
