@@ -95,6 +95,18 @@ grpc::Status UnknownKey(const std::string& provider, const std::string& model) {
                                      "with allow_missing"));
 }
 
+// Why nothing was done.
+grpc::Status ReasonOfNothing(const pb::ResetRequest& request) {
+  return UnknownKey(request.provider(), request.model());
+}
+grpc::Status ReasonOfNothing(const pb::OverrideRequest& request) {
+  if (!request.allow_missing()) return UnknownKey(request.provider(), request.model());
+  return MakeRpcError(grpc::StatusCode::RESOURCE_EXHAUSTED, "NO_ROOM",
+                      "everything that is remembered has a failure or an override in force, and "
+                      "makes no room: raise bounds.targets",
+                      kRoomInAWhile);
+}
+
 // The names in the caller's certificate, the common name first; none without one.
 std::vector<std::string> CallerNames(const grpc::ServerContext& context) {
   std::vector<std::string> names;
@@ -181,13 +193,13 @@ template <typename Request, typename Response>
 void AdminService::Decide(const Request& request, Act act, const std::function<void()>& record,
                           Response& response, const Finish& finish) {
   const std::string& provider = request.provider();
-  const std::string& model = request.model();
+  const grpc::Status nothing = ReasonOfNothing(request);
   if (parts_.fleet != nullptr) {
     auto job = std::make_unique<OperatorJob>(provider, std::move(act));
     const OperatorJob& observed = *job;
-    auto done = [this, &observed, &response, record, finish, provider, model] {
+    auto done = [this, &observed, &response, record, finish, nothing] {
       Decided decided = observed.decided();
-      if (!decided.is_known) return finish(UnknownKey(provider, model));
+      if (!decided.is_known) return finish(nothing);
       record();
       decided.clocks.wall = parts_.table.clock().Wall();
       response.set_degraded(observed.is_degraded());
@@ -201,7 +213,7 @@ void AdminService::Decide(const Request& request, Act act, const std::function<v
   const uint64_t ticket = parts_.table.Update([&](TargetTable& table, auto next_moment) {
     decided.Run(act, provider, table, next_moment());
   });
-  if (!decided.is_known) return finish(UnknownKey(provider, model));
+  if (!decided.is_known) return finish(nothing);
   record();
   const grpc::Status built = decided.Build(response);
   parts_.waiters.When(ticket, [finish, built](Durability how) {

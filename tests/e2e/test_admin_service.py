@@ -230,6 +230,14 @@ def test_mistakes_are_told(operator, change, code, reason):
     assert f"Code: {code}" in said and f'"reason":"{reason}"' in said.replace(" ", ""), said
 
 
+def test_where_there_is_no_room_the_remedy_is_told(programs):
+    operator = Operator(programs.ratelimitd({**OWN_LISTENER, "bounds": {"targets": 1}}))
+    operator.force("FORCE_OPEN", "openai", model="gpt", allow_missing=True)
+    for more in ({}, {"model": "m"}):
+        said = operator.refusal("Override", **{**GOOD, "provider": "azure", **more})
+        assert "ResourceExhausted" in said and "NO_ROOM" in said and "bounds.targets" in said
+
+
 def test_reset_needs_a_reason_and_something_known(operator):
     assert "BAD_REASON" in operator.refusal("Reset", provider="openai")
     assert "UNKNOWN_PROVIDER" in operator.refusal("Reset", provider="nobody", reason="r")
