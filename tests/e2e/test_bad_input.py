@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from support.http_client import RawConnection
+from support.http_client import DEADLINE_S, RawConnection
 from support.programs import chat_request
 
 pytestmark = pytest.mark.bad_input
@@ -339,7 +339,9 @@ def test_slow_body(pair):
 def test_body_one_byte_at_a_time_does_not_renew_its_deadline(pair, begin, piece):
     with RawConnection(pair.gateway.address) as connection:
         connection.send(begin)
+        give_up_at = time.monotonic() + DEADLINE_S
         while not select.select([connection.socket], [], [], 0.1)[0]:
+            assert time.monotonic() < give_up_at
             connection.send(piece)
         assert_refused(connection.read_reply(), 408, "request_timeout")
 
