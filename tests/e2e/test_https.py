@@ -191,6 +191,12 @@ def test_requests_on_one_connection_however_they_are_cut(pair):
         assert connection.read_reply().status == 200
 
 
+def receive(connection):
+    piece = connection.socket.recv(65536)
+    assert piece, "the connection has ended"
+    return piece
+
+
 @pytest.mark.bad_input
 def test_a_request_may_come_with_the_end_of_the_handshake(pair, authority):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -202,7 +208,7 @@ def test_a_request_may_come_with_the_end_of_the_handshake(pair, authority):
                 break
             except ssl.SSLWantReadError:
                 connection.send(outgoing.read())
-                incoming.write(connection.socket.recv(65536))
+                incoming.write(receive(connection))
         tls.write(MODELS)
         connection.send(outgoing.read())
         answer = b""
@@ -210,7 +216,7 @@ def test_a_request_may_come_with_the_end_of_the_handshake(pair, authority):
             with contextlib.suppress(ssl.SSLWantReadError):
                 answer += tls.read(65536)
                 continue
-            incoming.write(connection.socket.recv(65536))
+            incoming.write(receive(connection))
 
 
 @pytest.mark.bad_input

@@ -113,18 +113,20 @@ def test_a_rotation_in_time_fails_no_request(fleet):
     for caller in callers:
         caller.start()
     before = None
-    for number in range(1, 4):
-        read_before = reloads(gateway)
-        fleet.secrets[0].publish(openai=f"{NEW}-{number}")
-        gateway.send(signal.SIGHUP)
-        wait_for_reload(gateway, read_before)
-        wait_until(
-            lambda: fleet.keys_used()[-1:] == [f"Bearer {NEW}-{number}"], "the new key is in use"
-        )
-        before = before or gateway.open_descriptors()
-    stopped.set()
-    for caller in callers:
-        caller.join()
+    try:
+        for number in range(1, 4):
+            read_before = reloads(gateway)
+            fleet.secrets[0].publish(openai=f"{NEW}-{number}")
+            gateway.send(signal.SIGHUP)
+            wait_for_reload(gateway, read_before)
+            wait_until(
+                lambda: fleet.keys_used()[-1:] == [f"Bearer {NEW}-{number}"], "the new key is used"
+            )
+            before = before or gateway.open_descriptors()
+    finally:
+        stopped.set()
+        for caller in callers:
+            caller.join()
 
     assert {reply.status for reply in replies} == {200}
     assert not any(reply.is_cut for reply in replies)
