@@ -142,9 +142,10 @@ void Worker::Start() {
   thread_ = std::thread([this] { loop_.context.run(); });
 }
 
-void Worker::BeginDrain() {
-  asio::post(loop_.context, [this] {
+void Worker::BeginDrain(std::chrono::milliseconds open_for) {
+  asio::post(loop_.context, [this, open_for] {
     services_->is_draining = true;
+    last_call_ = loop_.clock.Monotonic() + open_for;
     sweep_timer_.cancel();
   });
 }
@@ -181,7 +182,7 @@ asio::awaitable<void> Worker::Accept() {
     error_code error;
     tcp::socket socket(loop_.context);
     std::tie(error) = co_await acceptor_.async_accept(socket, kAwait);
-    if (error == asio::error::operation_aborted) co_return;
+    if (error && !acceptor_.is_open()) co_return;
     if (error) {
       log_.Write(common::LogLevel::kWarning, "accept_failed", {{"error", error.message()}});
       asio::steady_timer pause(loop_.context, kAcceptPause);
@@ -232,6 +233,8 @@ asio::awaitable<void> Worker::Sweep() {
     if (!services_->is_draining) continue;
     CloseDone();
     const common::MonotonicTime now = loop_.clock.Monotonic();
+    error_code ignored;
+    if (now >= last_call_) acceptor_.close(ignored);
     if (!sessions_.empty()) {
       quiet_since.reset();
     } else if (!quiet_since) {
@@ -285,7 +288,8 @@ void Server::UseConfig(std::shared_ptr<const Config> config, TlsContexts tls) {
 }
 
 void Server::Drain(std::chrono::milliseconds longest) {
-  for (const auto& worker : workers_) worker->BeginDrain();
+  // Where callers do not stop coming, the last ones too shall have their answers.
+  for (const auto& worker : workers_) worker->BeginDrain(longest / 2);
   const auto is_drained = [&] {
     return std::all_of(workers_.begin(), workers_.end(),
                        [](const auto& worker) { return worker->IsDrained(); });

@@ -39,9 +39,9 @@ class Worker {
   // Before Start, and later at any time.
   void UseConfig(std::shared_ptr<const Config> config, TlsContexts tls, size_t worker_count);
   void Start();
-  // From now on answers what is under way and what still comes, and closes connections that are
-  // idle; see IsDrained.
-  void BeginDrain();
+  // From now on answers what is under way, and who comes within `open_for`, and closes connections
+  // that are idle; see IsDrained.
+  void BeginDrain(std::chrono::milliseconds open_for);
   // Whether now every connection has ended and every report is acknowledged.
   bool IsDrained() const { return is_drained_; }
   // Ends the thread; connections still open are cut.
@@ -69,6 +69,7 @@ class Worker {
   Resolver resolver_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer sweep_timer_;
+  common::MonotonicTime last_call_ = common::MonotonicTime::max();
   std::unique_ptr<AdmissionSession> admission_;
   std::unique_ptr<SessionServices> services_;
   absl::flat_hash_set<Session*> sessions_;  // owned by their coroutines

@@ -1,7 +1,9 @@
 """SIGTERM: not ready first, then what is in flight is finished, then exit 0."""
 
 import contextlib
+import http.client
 import signal
+import threading
 import time
 
 from support.http_client import RawConnection
@@ -125,6 +127,31 @@ def test_whoever_comes_late_to_an_idle_thread_is_waited_for_too(programs):
         for other in others:
             assert other.read_all().body.endswith(b"data: [DONE]\n\n")
     assert pair.gateway.wait_for_exit() == 0
+
+
+def test_callers_who_do_not_stop_coming_are_let_in_no_more_and_none_is_cut(programs):
+    pair = Pair(programs, routes=1, doubles=False, gateway_config={"limits": {"drain": "6s"}})
+    route = pair.solo()
+    route.first.always(chunks=4, chunk_delay_ms=50)
+    cut = []
+
+    def call_until_refused():
+        while True:
+            try:
+                reply = pair.gateway.chat(route.model, stream=True)
+            except (ConnectionError, http.client.HTTPException):
+                return
+            if not reply.body.endswith(b"data: [DONE]\n\n"):
+                cut.append(reply)
+
+    callers = [threading.Thread(target=call_until_refused) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    drain(pair.gateway)
+    for caller in callers:
+        caller.join()
+    assert pair.gateway.wait_for_exit() == 0
+    assert not cut
 
 
 def test_ratelimitd_drains_and_the_gateway_goes_on(programs):
