@@ -22,7 +22,7 @@ class MessageParser : public boost::beast::http::basic_parser<kIsRequest> {
   // what it is given at a time.
   size_t Parse(std::string_view bytes, boost::beast::error_code& error);
 
-  int64_t header_bytes_left_;
+  int64_t header_bytes_left_;  // of the limit; below 0 once it is passed
 
  private:
   void on_chunk_header_impl(std::uint64_t, boost::beast::string_view,

@@ -88,7 +88,9 @@ class Auditor {
   void OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& handle);
   void OnPeek(const AskFacts& ask, const std::function<const Verdict&()>& handle);
   // Somebody asked and reported about targets that are nobody's.
-  void OnStranger(const std::string& reporter) { hosts_.OnWord(Here(reporter), events_.now()); }
+  void OnStranger(int process, const std::string& reporter) {
+    hosts_.OnWord({process, reporter}, events_.now());
+  }
   void OnHello(const HelloFacts& hello, const std::function<void()>& handle);
   void OnSessionEnded(const std::string& reporter, const std::function<void()>& handle);
   // Every report of this life once more.

@@ -37,10 +37,12 @@ class LiveHosts {
     OnWord(name, now);
     return --reporters_[name].sessions == 0;
   }
-  // The replica is gone, and with it what it knew.
+  // The replica is gone, and with it what it knew: of its hosts there is only what it had told.
   void Forget(int replica) {
     for (auto& [name, reporter] : reporters_) {
-      if (name.first == replica) reporter.sessions = 0;
+      if (name.first != replica) continue;
+      reporter.sessions = 0;
+      reporter.is_hearsay = true;
     }
   }
 
@@ -57,16 +59,20 @@ class LiveHosts {
       // A dead process has told of the host a little before its last word.
       const bool is_fresh =
           reporter.sessions > 0 || now - reporter.last_word < kBelieved - 3 * news_takes;
-      const bool is_known = now - reporter.first_word >= news_takes;
+      const bool is_known = !reporter.is_lost && now - reporter.first_word >= news_takes;
       if (is_fresh && is_known) surely.insert(reporter.host);
       const bool was_alive = now - reporter.last_word < 3 * kBelieved && news_takes.count() > 0;
       if (is_alive || was_alive) perhaps.insert(reporter.host);
     }
     return {static_cast<int>(surely.size()), static_cast<int>(perhaps.size())};
   }
-  // What replicas had told each other may be lost: all is news again.
+  // What replicas had told each other may be lost: all is news again, but for what nobody is left
+  // to tell.
   void ForgetNews(MonotonicTime now) {
-    for (auto& [name, reporter] : reporters_) reporter.first_word = now;
+    for (auto& [name, reporter] : reporters_) {
+      reporter.first_word = now;
+      reporter.is_lost = reporter.is_hearsay;
+    }
   }
   void Clear() { reporters_.clear(); }
 
@@ -78,6 +84,8 @@ class LiveHosts {
     int sessions = 0;
     MonotonicTime first_word;
     MonotonicTime last_word;
+    bool is_hearsay = false;  // of a replica that is gone
+    bool is_lost = false;     // perhaps also to those that it had told
   };
   std::map<Name, Reporter> reporters_;
 };

@@ -192,8 +192,8 @@ void SimulatedFleet::Flood(int targets, double limited) {
     const milliseconds length = random_.Between(1, 20) * 1000ms;
     replica->TakeStrangersAsk(common::Concat("unknown", ++strangers_),
                               is_limited ? std::optional(length) : std::nullopt);
+    auditor_.OnStranger(replica->process(), "stranger");
   }
-  auditor_.OnStranger("stranger");
 }
 
 void SimulatedFleet::ExpectAdmitted(const std::string& reporter, const common::Target& target) {

@@ -318,7 +318,7 @@ void SimulatedServer::Flood(int targets, double limited) {
     limit.mutable_report()->set_retry_after_ms(random_.Between(1, 20) * 1000);
     life_->desk.Report(limit, ack, ticket);
   }
-  auditor_.OnStranger(stranger);
+  auditor_.OnStranger(auditor_.life(), stranger);
 }
 
 std::vector<int> SimulatedServer::Processes() const {
