@@ -17,8 +17,9 @@
 //    later one. What was set before his reset is no fact any more, on either side.
 //  - A document that is missing is written anew from what this replica knows.
 //  - The store's clock moved against this process's, or told for the first time: everything that is
-//    known keeps its remaining time, and is written again. A document from the future of the clock
-//    counts from now, too.
+//    known keeps its remaining time, and is written again. So does a document that was written by
+//    the clock as it was before a step that this process has seen. One from the future of the clock
+//    by steps that it has not seen counts from now.
 // While the store is away each replica lends probes by its own knowledge: there may then be as many
 // in flight as there are replicas, and one more when a probe is reported to another replica than
 // the one that lent it, since both may have given it the same number.
@@ -27,6 +28,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <set>
 #include <span>
@@ -106,12 +108,21 @@ class FleetState {
     Facts facts;                  // to be merged into what is read, until a write is confirmed
     bool is_rolled_back = false;  // the table has lost the facts
   };
+  // A time in which the store's clock ran evenly, by that clock.
+  struct Epoch {
+    MonotonicTime begin;                // perhaps earlier by as long as nobody had looked
+    MonotonicTime end;                  // of the last one: until now
+    std::chrono::microseconds step{0};  // of the clock at its end
+  };
   struct Pending {
     DocumentWrite write;
     std::vector<std::pair<std::string, Field>> fields;
     uint64_t number = 0;
   };
 
+  void NoteTime(MonotonicTime estimate, MonotonicTime now);
+  // How far what was written at a moment of the store's clock is to be moved to mean the same now.
+  std::chrono::microseconds ShiftSince(MonotonicTime written_at, MonotonicTime now) const;
   void OnClockStep(TargetTable& table, std::chrono::microseconds step, MonotonicTime now);
   void Read(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
             MonotonicTime now);
@@ -139,6 +150,7 @@ class FleetState {
   std::set<DocumentKey> imported_;  // in the run under way
   std::vector<FieldName> touched_;  // likewise
   std::vector<Pending> pending_;
+  std::deque<Epoch> epochs_;  // the last ones; none until the store has told its time
   Counts counts_;
 };
 

@@ -545,6 +545,32 @@ TEST_F(FleetRunnerResetTest, OfTwoWordsTheLaterOneHoldsWhoeverComesBackFirst) {
   }
 }
 
+// The document was written by the clock as it was before.
+TEST_F(FleetRunnerResetTest, OfTwoWordsTheLaterOneHoldsThoughTheClockWasSet) {
+  for (const auto step : {StoreTime(-365 * 24h), StoreTime(-2s), StoreTime(50min)}) {
+    SCOPED_TRACE(step.count());
+    for (const bool is_stored : {false, true}) {
+      SCOPED_TRACE(is_stored);
+      a.Ask();
+      b.Ask();
+      Replica& earlier = is_stored ? b : a;
+      Rule(earlier, OverrideMode::kObserveOnly);
+      clock.Advance(10s);
+      redis.is_away = !is_stored;
+      Rule(is_stored ? a : b, OverrideMode::kForcedOpen);
+      redis.is_away = false;
+      redis.step += step;
+      for (Replica* replica : {&b, &c}) {
+        replica->runner.Refresh();
+        EXPECT_EQ(replica->State(), HealthState::kForcedOpen);
+      }
+      a.runner.Refresh();
+      Rule(a, OverrideMode::kNone);
+      for (Replica* replica : {&a, &b, &c}) replica->runner.Refresh();
+    }
+  }
+}
+
 TEST_F(FleetRunnerTest, AFlushedStoreIsFilledAgain) {
   Trip();
   ASSERT_FALSE(IsAdmitted(b));
