@@ -10,7 +10,6 @@
 // costs about a microsecond.
 #pragma once
 
-#include <array>
 #include <list>
 #include <memory>
 #include <optional>
@@ -24,6 +23,7 @@
 #include "ratelimitd/core/attempt.h"
 #include "ratelimitd/core/client_limits.h"
 #include "ratelimitd/core/health.h"
+#include "ratelimitd/core/health_view.h"
 #include "ratelimitd/core/name_map.h"
 #include "ratelimitd/core/reporters.h"
 #include "ratelimitd/core/retry_budget.h"
@@ -40,20 +40,6 @@ struct KeyRecord {
   HealthRecord health;
 };
 
-// Where a provider's own limits stand.
-struct LimitView {
-  LimitSettings settings{};
-  LimitStatus left{};
-  int64_t running = 0;  // requests, where their number is limited
-};
-
-struct OverrideView {
-  OverrideMode mode = OverrideMode::kNone;
-  MonotonicTime began;
-  HealthState learned_state = HealthState::kHealthy;  // what it would be without
-  uint64_t overruled = 0;  // admissions against the facts, counted by this process
-};
-
 // What an operator wants. An empty model is the whole provider.
 struct OverrideOrder {
   TargetName name{};
@@ -68,56 +54,10 @@ struct ResetOrder {
   Cause cause{};
 };
 
-// One key for people and dashboards.
-struct HealthView {
-  std::string provider;
-  std::string model;  // empty: the provider itself
-  HealthState state = HealthState::kHealthy;
-  std::optional<MonotonicTime> since{};
-  std::optional<MonotonicTime> until{};
-  Cause cause{};
-  WindowCounts window{};
-  int probes_out = 0;
-  std::vector<Transition> history{};
-  std::optional<LimitView> limits{};     // of a provider that has some
-  std::optional<OverrideView> ruling{};  // an operator's, while it is in force
-  uint64_t version = 0;
-};
-
-// The part of the table that people should see first. A target counts as being in the more serious
-// state of its own and its provider's, and a provider without targets as one.
-struct TableExcerpt {
-  std::vector<HealthView> views{};  // in no particular order; beside every target its provider
-  std::array<size_t, kHealthStates> targets_by_state{};  // of all that match
-  size_t targets_left_out = 0;
-  size_t providers = 0;  // that match or have a target that does
-  uint64_t version = 0;
-};
-
 struct KnownRefusal {
   TargetName target;
   RefusalReason reason = RefusalReason::kNone;
   milliseconds remaining{0};
-};
-
-// Whether a provider may be asked at all.
-enum class Askable : uint8_t { kYes, kNo };
-
-// A provider, with the most serious state of its own and of its targets.
-struct ProviderState {
-  std::string provider;
-  HealthState state = HealthState::kHealthy;
-};
-
-struct TableStats {
-  size_t targets = 0;
-  size_t providers = 0;
-  size_t reporters = 0;
-  uint64_t evicted = 0;
-  uint64_t not_remembered = 0;  // admissions of new targets while the table was full of facts
-  std::array<size_t, kHealthStates> targets_by_state{};
-  std::array<size_t, kOverrideModes> overrides_by_mode{};
-  std::vector<ProviderState> provider_states{};  // in no particular order
 };
 
 class TargetTable {
@@ -217,6 +157,7 @@ class TargetTable {
     reporters_.LearnFleetHosts(std::move(hosts), now);
   }
 
+  // --- For people, dashboards and metrics (target_table_views.cc, target_table_excerpt.cc) ---
   // Every key (providers with their targets, by name). Bounded by the table's size.
   std::vector<HealthView> View(const Moment& moment);
   // Those that changed after `version` of ViewVersion, after taking what time brought.
