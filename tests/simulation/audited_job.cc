@@ -33,7 +33,10 @@ AuditedJob::ProviderStates AuditedJob::DecisiveStates(const ratelimitd::TargetTa
 }
 
 void AuditedJob::Work(ratelimitd::TargetTable& table, const ratelimitd::NextMoment& next_moment) {
-  witness_.known = auditor_.turn();
+  witness_.read_at.clear();
+  for (const common::Target& key : audit_.keys) {
+    witness_.read_at[key.provider] = link_.ReadAt(key.provider);
+  }
   const ProviderStates states_before = DecisiveStates(table);
   witness_.before = LookAround(table, next_moment());
   if (audit_.ask) {

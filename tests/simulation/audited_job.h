@@ -13,6 +13,7 @@
 
 #include "ratelimitd/io/desk_job.h"
 #include "tests/simulation/auditor.h"
+#include "tests/simulation/redis_link.h"
 
 namespace simulation {
 
@@ -34,9 +35,9 @@ class RecordedWitness final : public Witness {
 
   Looks before, after;
   Verdict peek;
-  // What had been judged before the work. Of providers that it changed it knew everything, or the
-  // store would have refused the change.
-  Turn known = 0;
+  // When the state it decided on was read, by provider. Of those that it changed it knew
+  // everything, or the store would have refused the change.
+  std::map<std::string, Turn> read_at;
   std::set<std::string> changed_providers;
 
  private:
@@ -55,14 +56,10 @@ class AuditedJob final : public ratelimitd::FleetJob {
     Judge judge;
   };
 
-  // `ahead` tells how far the store's clock is ahead of the simulation's. `auditor` must outlive
-  // it.
-  AuditedJob(std::unique_ptr<ratelimitd::FleetJob> job, Audit audit, const Auditor& auditor,
+  // `ahead` tells how far the store's clock is ahead of the simulation's. `link` must outlive it.
+  AuditedJob(std::unique_ptr<ratelimitd::FleetJob> job, Audit audit, const RedisLink& link,
              std::function<nanoseconds()> ahead)
-      : job_(std::move(job)),
-        audit_(std::move(audit)),
-        auditor_(auditor),
-        ahead_(std::move(ahead)) {}
+      : job_(std::move(job)), audit_(std::move(audit)), link_(link), ahead_(std::move(ahead)) {}
 
   void Collect(const ratelimitd::TargetTable& table,
                std::vector<ratelimitd::DocumentKey>& keys) const override;
@@ -79,7 +76,7 @@ class AuditedJob final : public ratelimitd::FleetJob {
 
   std::unique_ptr<ratelimitd::FleetJob> job_;
   Audit audit_;
-  const Auditor& auditor_;
+  const RedisLink& link_;
   std::function<nanoseconds()> ahead_;
   RecordedWitness witness_;
 };

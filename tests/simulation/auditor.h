@@ -114,10 +114,10 @@ class Auditor {
   // EndHearing was seen by `witness` at this process; at other times `fleet` may be asked.
   void OnFleetBegan(Witness& fleet);
   enum class Footing : uint8_t { kShared, kAlone };  // kAlone: it decides by what it knew last
-  // What a decision knew of what others had done: everything up to a turn, and of providers that it
-  // changed everything until now.
+  // What a decision knew of what others had done: of each provider everything until it was read,
+  // and of those that it changed everything until now.
   struct Knowledge {
-    Turn turn = 0;
+    std::map<std::string, Turn> read_at;
     std::set<std::string> up_to_date;
   };
   void BeginHearing(Witness& witness, int process, Footing footing, Knowledge knowledge);

@@ -109,8 +109,9 @@ bool Auditor::IsOvertaken(const common::Target& target) {
   if (!is_fleet_ || is_in_doubt_ || process_ == 0 ||
       knowledge_.up_to_date.contains(target.provider))
     return false;
+  const Turn read_at = knowledge_.read_at.at(target.provider);
   const auto is_news = [&](const auto& news) {
-    return news.first != process_ && news.second > knowledge_.turn;
+    return news.first != process_ && news.second > read_at;
   };
   const auto has_news = [&](const common::Target& key) {
     const auto& news_by = Find(key)->news_by;

@@ -14,9 +14,19 @@ absl::Status RedisLink::Fail() {
   return absl::UnavailableError("away");
 }
 
+void RedisLink::NoteRead(const ratelimitd::DocumentKey& key) {
+  if (key.kind == ratelimitd::DocumentKind::kProvider) read_at_[key.name] = world_.turn();
+}
+
+Turn RedisLink::ReadAt(const std::string& provider) const {
+  const auto found = read_at_.find(provider);
+  return found == read_at_.end() ? 0 : found->second;
+}
+
 absl::StatusOr<ratelimitd::LoadResult> RedisLink::Load(
     std::span<const ratelimitd::DocumentRead> reads) {
   if (!IsUp()) return Fail();
+  for (const ratelimitd::DocumentRead& read : reads) NoteRead(read.key);
   return store_.Load(reads);
 }
 
@@ -25,7 +35,10 @@ absl::StatusOr<ratelimitd::CommitResult> RedisLink::Commit(
   if (random_.Happens(world_.scenario.conflict_share)) world_.let_others_act();
   if (!IsUp()) return Fail();
   if (world_.is_whole || !random_.Happens(world_.scenario.lost_commit_share)) {
-    return store_.Commit(writes);
+    auto result = store_.Commit(writes);
+    // A conflict tells of these documents, and of no other that the run has read before.
+    for (const ratelimitd::DocumentWrite& write : writes) NoteRead(write.key);
+    return result;
   }
   // As after a timeout, the connection is made anew.
   BreakFor(random_.Between(50ms, 1s));

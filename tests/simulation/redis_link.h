@@ -3,11 +3,14 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "tests/simulation/event_queue.h"
 #include "tests/simulation/random.h"
 #include "tests/simulation/scenario.h"
+#include "tests/simulation/told.h"
 #include "tests/support/memory_shared_store.h"
 
 namespace simulation {
@@ -21,6 +24,7 @@ class RedisLink final : public ratelimitd::SharedStateStore {
     bool& is_whole;                        // nothing fails any more
     std::function<void()> on_trouble;      // an operation has failed, or takes effect late
     std::function<void()> let_others_act;  // before a commit takes effect
+    std::function<Turn()> turn;            // the last of what has been judged
   };
 
   // All must outlive it; what it delivers late may outlive it.
@@ -29,6 +33,9 @@ class RedisLink final : public ratelimitd::SharedStateStore {
 
   void BreakFor(nanoseconds length) { broken_until_ = world_.events.now() + length; }
   bool IsUp() const { return !world_.redis.is_away && world_.events.now() >= broken_until_; }
+
+  // What the replica has read of a provider is as it was after this turn; 0: it has read nothing.
+  Turn ReadAt(const std::string& provider) const;
 
   absl::StatusOr<ratelimitd::LoadResult> Load(
       std::span<const ratelimitd::DocumentRead> reads) override;
@@ -40,12 +47,14 @@ class RedisLink final : public ratelimitd::SharedStateStore {
 
  private:
   absl::Status Fail();
+  void NoteRead(const ratelimitd::DocumentKey& key);
   absl::Status CommitLater(std::span<const ratelimitd::DocumentWrite> writes);
 
   World world_;
   Random random_;
   candor_test::MemorySharedStore store_;
   MonotonicTime broken_until_;
+  std::map<std::string, Turn> read_at_;  // by provider
 };
 
 }  // namespace simulation

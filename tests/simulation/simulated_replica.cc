@@ -101,7 +101,8 @@ SimulatedReplica::SimulatedReplica(World& world, int process, Random random)
              .redis = world.redis,
              .is_whole = world.is_whole,
              .on_trouble = world.on_trouble,
-             .let_others_act = [this] { world_.let_others_act(*this); }},
+             .let_others_act = [this] { world_.let_others_act(*this); },
+             .turn = [this] { return world_.auditor.turn(); }},
             Random(random_.Next())),
       table_(world.scenario.settings, random_.Next(), clock_, nothing_),
       runner_(table_, link_, waiters_, random_.Next()),
@@ -122,7 +123,7 @@ void SimulatedReplica::After(nanoseconds wait, std::function<void()> event) {
 
 void SimulatedReplica::Submit(Task task) {
   AuditedJob::Audit audit = std::exchange(next_audit_, std::nullopt).value_or(AuditedJob::Audit());
-  task.job = std::make_unique<AuditedJob>(std::move(task.job), std::move(audit), world_.auditor,
+  task.job = std::make_unique<AuditedJob>(std::move(task.job), std::move(audit), link_,
                                           [this] { return world_.Ahead(); });
   queue_.push_back(std::move(task));
   if (queue_.size() == 1) RunQueueSoon();
@@ -198,7 +199,7 @@ AuditedJob::Judge SimulatedReplica::Hear(
     world_.auditor.BeginHearing(
         witness, process_,
         outcome.is_degraded ? Auditor::Footing::kAlone : Auditor::Footing::kShared,
-        {witness.known, witness.changed_providers});
+        {witness.read_at, witness.changed_providers});
     judge(witness, job);
     world_.auditor.EndHearing();
   };
@@ -390,7 +391,7 @@ void SimulatedReplica::ReplayAll() {
                          return replay->are_duplicates();
                        });
                      })),
-                     world_.auditor, [this] { return world_.Ahead(); });
+                     link_, [this] { return world_.Ahead(); });
   RunOne(audited);
 }
 
