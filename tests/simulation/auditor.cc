@@ -60,6 +60,7 @@ BreakerWatch::Change Auditor::ChangeFrom(const Look& before, const Look& after) 
 
 std::optional<Look> Auditor::LookAgain(const common::Target& key, Key& known) {
   std::optional<Look> look = witness_->LookAt(key);
+  if (!look && is_fleet_) known.breaker.OnUnknown();
   if (look || is_in_doubt_) return look;
   // Never asked in this life, or forgotten for want of room.
   const MonotonicTime now = events_.now();

@@ -1,6 +1,7 @@
 #include "tests/simulation/breaker_watch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/concat.h"
 
@@ -284,6 +285,11 @@ void BreakerWatch::CountAnswer(const Told& told, Era era, MonotonicTime now) {
   failing_hosts_.erase(told.host);
 }
 
+void BreakerWatch::CountAdmission(MonotonicTime now) {
+  admissions_.push_back({now, std::exchange(is_next_maybe_first_, false)});
+  if (admissions_.size() > 4096) admissions_.pop_front();
+}
+
 bool BreakerWatch::MayTrip(const BreakerSettings& settings, MonotonicTime now) const {
   if (row_.most >= settings.consecutive) return true;
   const milliseconds bucket = settings.window / 12;
@@ -328,6 +334,7 @@ void BreakerWatch::ForgetCalls() {
   row_ = {};
   calls_.clear();
   admissions_.clear();
+  is_next_maybe_first_ = false;
   last_counted_.clear();
   last_perhaps_counted_.clear();
   lumps_.clear();
@@ -369,8 +376,7 @@ std::optional<Finding> BreakerWatch::OnGrant(const BreakerSettings& settings,
   }
   if (after == Phase::kServing) {
     if (before != Phase::kServing) return Finding{"I5", "an admission closed it"};
-    admissions_.push_back(change.now);
-    if (admissions_.size() > 4096) admissions_.pop_front();
+    CountAdmission(change.now);
     if (change.after.state == HealthState::kRamping)
       return OnRampGrant(settings, change.after, change.now);
     return std::nullopt;
@@ -443,8 +449,7 @@ void BreakerWatch::OnUnjudgedReport(const Told& told, MonotonicTime now) {
 }
 
 void BreakerWatch::OnUnjudgedGrant(MonotonicTime now) {
-  admissions_.push_back(now);
-  if (admissions_.size() > 4096) admissions_.pop_front();
+  CountAdmission(now);
   rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(now)});
 }
 
@@ -455,6 +460,8 @@ void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, 
   for (auto& [host, failure] : failing_hosts_) failure.is_sure = false;
   last_counted_.clear();
   last_perhaps_counted_.clear();
+  // Whoever has lost a failure counts one of the same moment.
+  lumps_.clear();
   probes_.clear();
   has_unknown_probes_ = has_lost_track_ = true;
   successes_ = 0;
@@ -466,8 +473,10 @@ void BreakerWatch::LoseTrack(const BreakerSettings& settings, const Look& look, 
 void BreakerWatch::OnClockStep(MonotonicTime now) {
   rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(now)});
   // Those that had not been told yet are told now.
-  std::erase_if(admissions_, [&](MonotonicTime at) { return now - at > news_takes_; });
-  std::fill(admissions_.begin(), admissions_.end(), now);
+  std::erase_if(admissions_,
+                [&](const Admission& admission) { return now - admission.at > news_takes_; });
+  for (Admission& admission : admissions_) admission.at = now;
+  is_next_maybe_first_ = true;
 }
 
 void BreakerWatch::OnCountsLost(MonotonicTime now) {
@@ -500,12 +509,15 @@ bool BreakerWatch::FreeProbe(const Told& told) {
 double BreakerWatch::RateBefore(MonotonicTime now) const {
   int admissions = 0;
   MonotonicTime first = now;
-  for (const MonotonicTime at : admissions_) {
+  const auto rate = [&] { return admissions / std::max(1.0, Seconds(now - first)); };
+  double highest = 0;
+  for (auto it = admissions_.rbegin(); it != admissions_.rend(); ++it) {
     // Those of a replica that tells of them late are counted late.
-    if (now - at <= 60s + news_takes_) ++admissions;
-    if (now - at <= 55s) first = std::min(first, at);
+    if (now - it->at <= 60s + news_takes_) ++admissions;
+    if (now - it->at <= 55s) first = it->at;
+    if (it->is_maybe_first) highest = std::max(highest, rate());
   }
-  return admissions / std::max(1.0, Seconds(now - first));
+  return std::max(highest, rate());
 }
 
 }  // namespace simulation

@@ -83,6 +83,8 @@ class BreakerWatch {
                  Turn turn);
   // Admissions from before a step of the shared clock may be forgotten.
   void OnClockStep(MonotonicTime now);
+  // A replica did not know the key: what it counts next may be the first that anybody counts.
+  void OnUnknown() { is_next_maybe_first_ = true; }
   // A replica died before it had told the others of its last successes.
   void OnCountsLost(MonotonicTime now);
 
@@ -100,6 +102,10 @@ class BreakerWatch {
     MonotonicTime at;
     bool is_failure = false;
     bool is_sure = false;  // that it was counted
+  };
+  struct Admission {
+    MonotonicTime at;
+    bool is_maybe_first = false;  // what was counted before may be forgotten
   };
   struct Row {  // of failures, at least and at most
     int least = 0;
@@ -119,6 +125,7 @@ class BreakerWatch {
                         MonotonicTime now);
   void JoinRamp(const ratelimitd::BreakerSettings& settings, const Look& look, MonotonicTime now);
   void CountAnswer(const Told& told, Era era, MonotonicTime now);
+  void CountAdmission(MonotonicTime now);
   bool MayTrip(const ratelimitd::BreakerSettings& settings, MonotonicTime now) const;
   int FailingHosts(Era surely, MonotonicTime since) const;
   std::optional<Finding> OnOpened(const ratelimitd::BreakerSettings& settings,
@@ -136,7 +143,8 @@ class BreakerWatch {
   Mark mark_;  // of the last opening or closing
   Row row_;
   std::deque<Call> calls_;
-  std::deque<MonotonicTime> admissions_;
+  std::deque<Admission> admissions_;
+  bool is_next_maybe_first_ = false;
   std::map<std::string, MonotonicTime> last_counted_;  // by reporter, surely
   std::map<std::string, MonotonicTime> last_perhaps_counted_;
   std::vector<std::pair<std::string, MonotonicTime>> lumps_;  // by reporter, perhaps
