@@ -22,7 +22,10 @@ bool IsSame(const Look& a, const Look& b) {
 }  // namespace
 
 Auditor::Auditor(const Scenario& scenario, EventQueue& events, Trace& trace)
-    : scenario_(scenario), events_(events), trace_(trace) {
+    : scenario_(scenario),
+      events_(events),
+      trace_(trace),
+      limits_(scenario.client_limits, scenario.settings.For(kLimitedProvider).limits) {
   const milliseconds news_takes = scenario.IsFleet() ? kNewsTakes : milliseconds(0);
   for (const ProviderSpec& provider : scenario.providers) {
     const common::Target name{provider.name, ""};
@@ -233,19 +236,18 @@ void Auditor::OnAckSent(const std::string& reporter, uint64_t sequence_number) {
   raise(*Find(is_provider_wide ? ProviderOf(written.told.target) : written.told.target));
 }
 
-void Auditor::OnOverride(RulingWatch::Where where, ratelimitd::OverrideMode mode,
-                         milliseconds length) {
+void Auditor::OnOverride(Where where, ratelimitd::OverrideMode mode, milliseconds length) {
   trace_.Note("override", {where.process, static_cast<int>(where.footing), static_cast<int>(mode),
                            length.count()});
   rulings_.OnOverride(where, mode, length, events_.now());
 }
 
-void Auditor::OnReset(RulingWatch::Where where, RulingWatch::Reach reach) {
+void Auditor::OnReset(Where where, RulingWatch::Reach reach) {
   trace_.Note("reset", {where.process, static_cast<int>(where.footing), static_cast<int>(reach)});
   rulings_.OnReset(where, reach, events_.now());
 }
 
-void Auditor::OnLimit(RulingWatch::Where where, const std::string& reporter, AckStatus ack,
+void Auditor::OnLimit(Where where, const std::string& reporter, AckStatus ack,
                       RulingWatch::Fact fact, milliseconds figure) {
   trace_.Note("limit", {where.process, static_cast<int>(where.footing), static_cast<int>(ack),
                         static_cast<int>(fact), figure.count()});
@@ -256,13 +258,33 @@ void Auditor::OnLimit(RulingWatch::Where where, const std::string& reporter, Ack
   rulings_.OnLimit(where, fact, figure, longest, events_.now());
 }
 
-void Auditor::OnAnswer(RulingWatch::Where where, const ratelimitd::TargetDecision& decision) {
+void Auditor::OnAnswer(Where where, const ratelimitd::TargetDecision& decision) {
   trace_.Note("answer",
               {where.process, static_cast<int>(where.footing), static_cast<int>(decision.decision),
                static_cast<int>(decision.reason), static_cast<int>(decision.overruled)});
   const auto finding = rulings_.OnAnswer(where, decision, events_.now());
   if (finding)
     Fail(finding->invariant, common::Concat("process ", where.process, ": ", finding->what));
+}
+
+void Auditor::OnClientsAnswer(Where where, const std::string& reporter, const LimitWatch::Ask& ask,
+                              const Verdict& verdict) {
+  const ratelimitd::TargetDecision& decision = verdict.decisions.front();
+  trace_.Note("client",
+              {where.process, static_cast<int>(where.footing), static_cast<int64_t>(ask.request),
+               ask.tokens, static_cast<int>(decision.reason), decision.retry_after.count()});
+  hosts_.OnWord({where.process, reporter}, events_.now());
+  const auto finding = limits_.OnAnswer(where, ask, verdict, events_.now());
+  if (finding)
+    Fail(finding->invariant, common::Concat("process ", where.process, ": ", finding->what));
+}
+
+void Auditor::OnClientsReport(Where where, const std::string& reporter, uint64_t request,
+                              int64_t more_tokens) {
+  trace_.Note("used", {where.process, static_cast<int>(where.footing),
+                       static_cast<int64_t>(request), more_tokens});
+  hosts_.OnWord({where.process, reporter}, events_.now());
+  limits_.OnReport(where, request, more_tokens, events_.now());
 }
 
 void Auditor::OnReplay(const std::function<bool()>& handle) {

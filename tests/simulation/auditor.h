@@ -10,7 +10,7 @@
 //   I5   deadlines and phases need a reason   I11  memory is bounded, real blocks are kept
 //   I6   retry_after is true, and spread      I12  recovery follows the ramp
 //
-// and an operator's words by O1 to O3 of ruling_watch.
+// an operator's words by O1 to O3 of ruling_watch, and limits by L1 to L3 of limit_watch.
 #pragma once
 
 #include <functional>
@@ -26,6 +26,7 @@
 #include "tests/simulation/block_bounds.h"
 #include "tests/simulation/breaker_watch.h"
 #include "tests/simulation/event_queue.h"
+#include "tests/simulation/limit_watch.h"
 #include "tests/simulation/live_hosts.h"
 #include "tests/simulation/ruling_watch.h"
 #include "tests/simulation/scenario.h"
@@ -103,17 +104,22 @@ class Auditor {
   void CheckMemory();
 
   // What an operator does and sees at one process.
-  void OnOverride(RulingWatch::Where where, ratelimitd::OverrideMode mode, milliseconds length);
-  void OnReset(RulingWatch::Where where, RulingWatch::Reach reach);
-  void OnLimit(RulingWatch::Where where, const std::string& reporter, AckStatus ack,
-               RulingWatch::Fact fact, milliseconds figure);
-  void OnAnswer(RulingWatch::Where where, const ratelimitd::TargetDecision& decision);
+  void OnOverride(Where where, ratelimitd::OverrideMode mode, milliseconds length);
+  void OnReset(Where where, RulingWatch::Reach reach);
+  void OnLimit(Where where, const std::string& reporter, AckStatus ack, RulingWatch::Fact fact,
+               milliseconds figure);
+  void OnAnswer(Where where, const ratelimitd::TargetDecision& decision);
+
+  // What a client with limits asks and reports at one process.
+  void OnClientsAnswer(Where where, const std::string& reporter, const LimitWatch::Ask& ask,
+                       const Verdict& verdict);
+  void OnClientsReport(Where where, const std::string& reporter, uint64_t request,
+                       int64_t more_tokens);
 
   // --- For a fleet (auditor_fleet.cc) ---
   // The fleet has one life, and every process of it a number. What happens between BeginHearing and
   // EndHearing was seen by `witness` at this process; at other times `fleet` may be asked.
   void OnFleetBegan(Witness& fleet);
-  enum class Footing : uint8_t { kShared, kAlone };  // kAlone: it decides by what it knew last
   // What a decision knew of what others had done: of each provider everything until it was read,
   // and of those that it changed everything until now.
   struct Knowledge {
@@ -133,6 +139,8 @@ class Auditor {
   void OnUnheard(const std::string& reporter, uint64_t sequence_number);
   void OnProcessBegan(int process);
   void OnProcessEnded(int process);
+  // A process decides by what the store says.
+  void OnShared(int process) { limits_.OnShared(process); }
   // A replica decides by what it knew last, or the store may have lost something: until EndDoubt
   // each process is judged by itself alone.
   enum class Loss : uint8_t { kNothing, kLastSecond, kEverything, kClock };
@@ -242,6 +250,7 @@ class Auditor {
   std::map<ReportName, std::shared_ptr<const Grant>> grants_;  // by correlation id
   LiveHosts hosts_;
   RulingWatch rulings_;
+  LimitWatch limits_;
   bool is_fleet_ = false;
   Witness* fleet_ = nullptr;
   int process_ = 0;      // that is heard

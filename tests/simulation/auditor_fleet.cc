@@ -143,8 +143,11 @@ void Auditor::BeginDoubt(Loss loss) {
   trace_.Note("doubt", {static_cast<int>(loss)});
   is_in_doubt_ = true;
   const MonotonicTime now = events_.now();
-  if (loss == Loss::kLastSecond) rulings_.OnLoss(now - kLastSecond);
-  if (loss == Loss::kEverything) rulings_.OnLoss({});
+  if (loss == Loss::kLastSecond || loss == Loss::kEverything) {
+    const MonotonicTime since = loss == Loss::kEverything ? MonotonicTime() : now - kLastSecond;
+    rulings_.OnLoss(since);
+    limits_.OnLoss(since);
+  }
   if (loss == Loss::kClock) rulings_.OnClockStep(now);
   for (auto& [name, key] : keys_) {
     const bool is_young = key->floor_stored_at && now - *key->floor_stored_at < kLastSecond;

@@ -42,6 +42,7 @@ void Auditor::OnLifeBegan(Witness& witness, Store store, const std::vector<Survi
   process_ = ++life_;
   ++turn_;
   rulings_.OnRestart(events_.now());
+  limits_.OnRestart();
   trace_.Note("life", {life_, static_cast<int64_t>(survivors.size())});
   for (auto& [name, known] : keys_) {
     const auto found = std::find_if(survivors.begin(), survivors.end(),

@@ -8,7 +8,7 @@
 
 #include "ratelimitd/core/target_table.h"
 #include "tests/simulation/network.h"
-#include "tests/simulation/ruling_watch.h"
+#include "tests/simulation/where.h"
 
 namespace simulation {
 
@@ -52,12 +52,12 @@ class RatelimitdService {
 
   // The processes that can be spoken to now, by number.
   virtual std::vector<int> Processes() const = 0;
-  // What an operator does at one of them, with what all know of the provider. `work` may be called
-  // again: the last time counts.
-  using OperatorWork =
+  // What somebody does at one of them by himself, with what all know of these documents. `work` may
+  // be called again: the last time counts.
+  using TableWork =
       std::function<void(ratelimitd::TargetTable& table, const ratelimitd::Moment& moment)>;
-  virtual RulingWatch::Footing Work(int process, std::string_view provider,
-                                    const OperatorWork& work) = 0;
+  virtual Footing Work(int process, const std::vector<ratelimitd::DocumentKey>& documents,
+                       const TableWork& work) = 0;
 
   virtual void CheckMemory() = 0;
   // Everything has been whole for long: whoever asks anybody for this target is admitted.

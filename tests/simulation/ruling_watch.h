@@ -13,17 +13,12 @@
 
 #include "ratelimitd/core/operator_override.h"
 #include "tests/simulation/breaker_watch.h"
+#include "tests/simulation/where.h"
 
 namespace simulation {
 
 class RulingWatch {
  public:
-  // Who was told, and whether it was on its own: it then decided by what it knew last.
-  enum class Footing : uint8_t { kShared, kAlone };
-  struct Where {
-    int process = 0;
-    Footing footing = Footing::kShared;
-  };
   // Facts that a limit may become; a reset of the target alone leaves the others.
   enum class Fact : uint8_t { kOfTarget, kOfProvider, kBlock };
   enum class Reach : uint8_t { kTarget, kProvider };

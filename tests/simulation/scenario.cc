@@ -97,6 +97,28 @@ void DrawOperator(Random random, Scenario& scenario) {
   if (!scenario.HasFlood()) scenario.operator_every = Mean(random, 0.4, 1s, 10s);
 }
 
+ratelimitd::LimitSettings DrawLimits(Random& random) {
+  ratelimitd::LimitSettings limits;
+  if (random.Happens(0.7)) limits.requests_per_minute = random.Between(10, 120);
+  if (random.Happens(0.7)) limits.tokens_per_minute = random.Between(300, 20'000);
+  if (random.Happens(0.7)) limits.concurrent = random.Between(1, 8);
+  return limits;
+}
+
+// Likewise. A flood might evict what the provider has admitted; how much of a limit is left when
+// the shared clock is set nobody promises.
+void DrawClient(Random random, Scenario& scenario) {
+  const bool has_clock_steps = scenario.IsFleet() && scenario.clock_step_every > 0ms;
+  if (scenario.HasFlood() || has_clock_steps) return;
+  scenario.client_every = Mean(random, 0.4, 200ms, 2s);
+  scenario.client_limits = DrawLimits(random);
+  if (scenario.client_limits.IsUnlimited()) scenario.client_limits.concurrent = 1;
+  if (scenario.client_every == 0ms) return;
+  ratelimitd::HealthSettings provider = scenario.settings.defaults;
+  provider.limits = DrawLimits(random);
+  scenario.settings.providers.emplace(kLimitedProvider, provider);
+}
+
 }  // namespace
 
 Scenario DrawScenario(uint64_t seed, int replicas) {
@@ -119,6 +141,7 @@ Scenario DrawScenario(uint64_t seed, int replicas) {
   DrawFaults(random, scenario);
   DrawFleet(Random::ForPart(seed, 5), replicas, scenario);
   DrawOperator(Random::ForPart(seed, 6), scenario);
+  DrawClient(Random::ForPart(seed, 7), scenario);
   return scenario;
 }
 

@@ -26,6 +26,9 @@ struct ProviderSpec {
   std::vector<std::string> models;
 };
 
+// One that no gateway knows, with limits where there is a client with limits.
+inline constexpr char kLimitedProvider[] = "limited";
+
 struct Scenario {
   uint64_t seed = 0;
   ratelimitd::TableSettings settings;
@@ -61,8 +64,10 @@ struct Scenario {
   milliseconds replay_every{0};       // all reports of this life arrive once more
   milliseconds rotation_every{0};     // a provider's credential is changed
   milliseconds operator_every{0};     // an operator does something by hand
-  bool has_dead_egress = false;       // the first gateway reaches no provider at all
-  double ghost_share = 0;             // of reports that also arrive a second time, much later
+  milliseconds client_every{0};       // a client with limits asks
+  ratelimitd::LimitSettings client_limits;
+  bool has_dead_egress = false;  // the first gateway reaches no provider at all
+  double ghost_share = 0;        // of reports that also arrive a second time, much later
 
   bool IsFleet() const { return store == StoreKind::kShared; }
   bool HasFlood() const { return flood_every > milliseconds(0); }

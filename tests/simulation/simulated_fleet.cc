@@ -212,12 +212,12 @@ std::vector<int> SimulatedFleet::Processes() const {
   return processes;
 }
 
-RulingWatch::Footing SimulatedFleet::Work(int process, std::string_view provider,
-                                          const OperatorWork& work) {
+Footing SimulatedFleet::Work(int process, const std::vector<ratelimitd::DocumentKey>& documents,
+                             const TableWork& work) {
   const auto found = std::find_if(slots_.begin(), slots_.end(), [process](const Slot& slot) {
     return slot != nullptr && slot->process() == process;
   });
-  return (*found)->Work(provider, work);
+  return (*found)->Work(documents, work);
 }
 
 std::optional<Look> SimulatedFleet::LookAt(const common::Target& key) {

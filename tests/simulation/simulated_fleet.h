@@ -32,8 +32,8 @@ class SimulatedFleet final : public RatelimitdService, public Witness {
   void ReplayAll() override;
   void Flood(int targets, double limited) override;
   std::vector<int> Processes() const override;
-  RulingWatch::Footing Work(int process, std::string_view provider,
-                            const OperatorWork& work) override;
+  Footing Work(int process, const std::vector<ratelimitd::DocumentKey>& documents,
+               const TableWork& work) override;
   void CheckMemory() override { auditor_.CheckMemory(); }
   void ExpectAdmitted(const std::string& reporter, const common::Target& target) override;
 

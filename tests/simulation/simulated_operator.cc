@@ -24,6 +24,10 @@ ratelimitd::AttemptReport MakeLimit(Fact fact, milliseconds figure) {
   return report;
 }
 
+std::vector<ratelimitd::DocumentKey> Documents() {
+  return {{ratelimitd::DocumentKind::kProvider, std::string(kProvider.provider)}};
+}
+
 }  // namespace
 
 void SimulatedOperator::Act(Random& random) {
@@ -42,7 +46,7 @@ void SimulatedOperator::Override(int process, Random& random) {
       mode == OverrideMode::kNone ? 0ms : milliseconds(random.Between(1'000, 60'000));
   bool is_done = false;
   const auto footing =
-      service_.Work(process, kProvider.provider, [&](TargetTable& table, const Moment& moment) {
+      service_.Work(process, Documents(), [&](TargetTable& table, const Moment& moment) {
         is_done = table.Override({.name = kTarget,
                                   .mode = mode,
                                   .length = length,
@@ -57,7 +61,7 @@ void SimulatedOperator::Reset(int process, Random& random) {
   const bool is_provider = random.Happens(0.5);
   bool is_done = false;
   const auto footing =
-      service_.Work(process, kProvider.provider, [&](TargetTable& table, const Moment& moment) {
+      service_.Work(process, Documents(), [&](TargetTable& table, const Moment& moment) {
         is_done = table.Reset({is_provider ? kProvider : kTarget, {"Reset.", "operator"}}, moment);
       });
   const Reach reach = is_provider ? Reach::kProvider : Reach::kTarget;
@@ -69,7 +73,7 @@ void SimulatedOperator::ReportLimit(int process, Random& random) {
   const milliseconds figure(random.Between(2'000, 600'000));
   AckStatus ack = AckStatus::kStale;
   const auto footing =
-      service_.Work(process, kProvider.provider, [&](TargetTable& table, const Moment& moment) {
+      service_.Work(process, Documents(), [&](TargetTable& table, const Moment& moment) {
         ack = table.Report(MakeLimit(fact, figure), moment);
       });
   auditor_.OnLimit({process, footing}, kReporter, ack, fact, figure);
@@ -80,7 +84,7 @@ void SimulatedOperator::AskAll() {
   for (const int process : service_.Processes()) {
     Verdict verdict;
     const auto footing =
-        service_.Work(process, kProvider.provider, [&](TargetTable& table, const Moment& moment) {
+        service_.Work(process, Documents(), [&](TargetTable& table, const Moment& moment) {
           table.Admit(
               {.reporter = "operator", .targets = targets, .mode = ratelimitd::AdmitMode::kPeek},
               moment, verdict);

@@ -67,26 +67,26 @@ class ReplayJob final : public FleetJob {
   bool are_duplicates_ = true;
 };
 
-class OperatorJob final : public FleetJob {
+class HandJob final : public FleetJob {
  public:
-  using Act = std::function<void(TargetTable& table, const ratelimitd::Moment& moment)>;
-  OperatorJob(std::string_view provider, const Act& act) : provider_(provider), act_(act) {}
+  HandJob(const std::vector<DocumentKey>& documents, const RatelimitdService::TableWork& work)
+      : documents_(documents), work_(work) {}
 
   void Collect(const TargetTable&, std::vector<DocumentKey>& keys) const override {
-    keys.push_back({DocumentKind::kProvider, provider_});
+    keys.insert(keys.end(), documents_.begin(), documents_.end());
   }
   void Work(TargetTable& table, const NextMoment& next_moment) override {
-    act_(table, next_moment());
+    work_(table, next_moment());
   }
   void Confirm(TargetTable&, const FleetOutcome& outcome, MonotonicTime) override {
-    footing = outcome.is_degraded ? RulingWatch::Footing::kAlone : RulingWatch::Footing::kShared;
+    footing = outcome.is_degraded ? Footing::kAlone : Footing::kShared;
   }
 
-  RulingWatch::Footing footing = RulingWatch::Footing::kAlone;
+  Footing footing = Footing::kAlone;
 
  private:
-  const std::string provider_;
-  const Act& act_;
+  const std::vector<DocumentKey>& documents_;
+  const RatelimitdService::TableWork& work_;
 };
 
 }  // namespace
@@ -145,6 +145,7 @@ void SimulatedReplica::RunQueue() {
   for (const Task& task : tasks) jobs.push_back(task.job.get());
   is_running_ = true;
   runner_.Run(jobs);
+  OnRun();
   for (const Task& task : tasks) task.done();
   is_running_ = false;
   FlushSoon();
@@ -154,7 +155,12 @@ void SimulatedReplica::RunOne(FleetJob& job) {
   FleetJob* jobs[] = {&job};
   is_running_ = true;
   runner_.Run(jobs);
+  OnRun();
   is_running_ = false;
+}
+
+void SimulatedReplica::OnRun() {
+  if (!runner_.is_degraded()) world_.auditor.OnShared(process_);
 }
 
 void SimulatedReplica::FlushSoon() {
@@ -175,6 +181,7 @@ void SimulatedReplica::Refresh() {
     const int troubles = world_.troubles;
     is_running_ = true;
     runner_.Refresh();
+    OnRun();
     is_running_ = false;
     if (troubles == world_.troubles) troubles_at_refresh_ = troubles;
     world_.on_refreshed();
@@ -196,10 +203,9 @@ AuditedJob::Judge SimulatedReplica::Hear(
   return [this, judge = std::move(judge)](RecordedWitness& witness, const FleetJob& job,
                                           const FleetOutcome& outcome) {
     if (outcome.is_degraded) world_.on_trouble();
-    world_.auditor.BeginHearing(
-        witness, process_,
-        outcome.is_degraded ? Auditor::Footing::kAlone : Auditor::Footing::kShared,
-        {witness.read_at, witness.changed_providers});
+    world_.auditor.BeginHearing(witness, process_,
+                                outcome.is_degraded ? Footing::kAlone : Footing::kShared,
+                                {witness.read_at, witness.changed_providers});
     judge(witness, job);
     world_.auditor.EndHearing();
   };
@@ -415,9 +421,9 @@ void SimulatedReplica::TakeStrangersAsk(const std::string& target,
   });
 }
 
-RulingWatch::Footing SimulatedReplica::Work(std::string_view provider,
-                                            const OperatorJob::Act& work) {
-  OperatorJob job(provider, work);
+Footing SimulatedReplica::Work(const std::vector<DocumentKey>& documents,
+                               const RatelimitdService::TableWork& work) {
+  HandJob job(documents, work);
   RunOne(job);
   return job.footing;
 }

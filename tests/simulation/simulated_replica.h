@@ -14,6 +14,7 @@
 #include "ratelimitd/store/memory_store.h"
 #include "tests/simulation/audited_job.h"
 #include "tests/simulation/network.h"
+#include "tests/simulation/ratelimitd_service.h"
 #include "tests/simulation/redis_link.h"
 #include "tests/simulation/server_side.h"
 
@@ -70,10 +71,9 @@ class SimulatedReplica final : public ratelimitd::FleetQueue {
   // An ask that nobody judges; what becomes of a granted attempt, if it is to be reported.
   void TakeStrangersAsk(const std::string& target, std::optional<milliseconds> limited_for);
 
-  // What an operator does here.
-  RulingWatch::Footing Work(
-      std::string_view provider,
-      const std::function<void(ratelimitd::TargetTable&, const ratelimitd::Moment&)>& work);
+  // What somebody does here by himself.
+  Footing Work(const std::vector<ratelimitd::DocumentKey>& documents,
+               const RatelimitdService::TableWork& work);
 
   // As it would be decided here now.
   std::optional<Look> LookAt(const common::Target& key);
@@ -87,6 +87,7 @@ class SimulatedReplica final : public ratelimitd::FleetQueue {
   void After(nanoseconds wait, std::function<void()> event);
   void RunQueueSoon();
   void RunOne(ratelimitd::FleetJob& job);
+  void OnRun();
   void Refresh();
   void FlushSoon();
   AuditedJob::Audit AuditOfAll(AuditedJob::Judge judge) const;

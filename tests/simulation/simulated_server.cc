@@ -325,10 +325,11 @@ std::vector<int> SimulatedServer::Processes() const {
   return IsUp() ? std::vector<int>{auditor_.life()} : std::vector<int>();
 }
 
-RulingWatch::Footing SimulatedServer::Work(int, std::string_view, const OperatorWork& work) {
+Footing SimulatedServer::Work(int, const std::vector<ratelimitd::DocumentKey>&,
+                              const TableWork& work) {
   life_->table.Update(
       [&](ratelimitd::TargetTable& table, auto next_moment) { work(table, next_moment()); });
-  return RulingWatch::Footing::kShared;
+  return Footing::kShared;
 }
 
 std::optional<Look> SimulatedServer::LookAt(const common::Target& key) {

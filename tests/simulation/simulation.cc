@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/concat.h"
+#include "tests/simulation/simulated_client.h"
 #include "tests/simulation/simulated_fleet.h"
 #include "tests/simulation/simulated_gateway.h"
 #include "tests/simulation/simulated_operator.h"
@@ -33,6 +34,7 @@ class Simulation {
         server_(MakeService()),
         providers_(scenario_, RandomFor(4)),
         operator_(*server_, auditor_),
+        client_(scenario_, events_, *server_, auditor_, RandomFor(8)),
         healed_at_(events_.now() + scenario_.trouble) {
     const SimulatedGateway::World world{scenario_, events_,    network_,
                                         *server_,  providers_, auditor_};
@@ -138,6 +140,7 @@ class Simulation {
     if (scenario_.operator_every > 0ms) {
       Repeat(46, 2s, [this](Random&) { operator_.AskAll(); });
     }
+    Repeat(47, scenario_.client_every, [this](Random&) { client_.Ask(); });
     Repeat(40, 5s, [this](Random&) { server_->CheckMemory(); });
     if (scenario_.has_dead_egress) SetEgress(FakeProviders::Egress::kDead);
   }
@@ -207,6 +210,7 @@ class Simulation {
   std::unique_ptr<RatelimitdService> server_;
   FakeProviders providers_;
   SimulatedOperator operator_;
+  SimulatedClient client_;
   MonotonicTime healed_at_;
   std::vector<std::unique_ptr<SimulatedGateway>> gateways_;
 };
