@@ -262,7 +262,8 @@ void Auditor::ComeBackAsTold(const AskFacts& ask, const Verdict& verdict) {
       Catch(target);
     }
     const Verdict again = witness_->Peek(ask.reporter, ask.targets);
-    if (is_in_doubt_) return;
+    // Others may have acted while it looked.
+    if (is_in_doubt_ || NewsOf(ask.targets) != news) return;
     if (again.granted_index < 0) {
       Fail("I6", common::Concat("a caller that came back when told was refused for ",
                                 std::string(ReasonName(again.decisions.front().reason)), ", ",
