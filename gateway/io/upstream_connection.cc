@@ -119,14 +119,11 @@ asio::awaitable<ConnectResult> UpstreamConnection::Connect(Resolver& resolver, c
     const bool is_late = loop_.clock.Monotonic() >= deadline;
     co_return is_late ? ConnectResult::kTimedOut : ConnectResult::kNoAddress;
   }
-  error_code error;
-  for (const auto& endpoint : endpoints) {
-    error_code ignored;
-    if (socket_.is_open()) socket_.close(ignored);
-    std::tie(error) = co_await socket_.async_connect(endpoint, kAwait);
-    if (is_closed_) co_return Because(ConnectResult::kCancelled);
-    if (!error) break;
-  }
+  ConnectRace race(loop_.context);
+  race_ = &race;
+  const error_code error = co_await race.Run(endpoints, socket_);
+  race_ = nullptr;
+  if (is_closed_) co_return Because(ConnectResult::kCancelled);
   if (error) co_return ConnectResult::kRefused;
   error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
@@ -243,6 +240,7 @@ bool UpstreamConnection::IsUsable() {
 void UpstreamConnection::Close() {
   is_closed_ = true;
   deadline_.Clear();
+  if (race_ != nullptr) race_->Cancel();
   error_code ignored;
   // Else the kernel would keep the rest for a provider that does not read it.
   if (is_writing_) socket_.set_option(tcp::socket::linger(true, 0), ignored);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/clock.h"
+#include "gateway/io/connect_race.h"
 #include "gateway/io/deadline.h"
 #include "gateway/io/event_loop.h"
 #include "gateway/io/resolver.h"
@@ -98,6 +99,7 @@ class UpstreamConnection {
   EventLoop& loop_;
   boost::asio::ip::tcp::socket socket_;
   std::unique_ptr<TlsSocket> tls_;  // null: plain
+  ConnectRace* race_ = nullptr;     // while it connects
   Deadline deadline_;
   bool has_timed_out_ = false;
   bool is_closed_ = false;
