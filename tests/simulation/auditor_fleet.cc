@@ -168,7 +168,7 @@ void Auditor::EndDoubt() {
   const MonotonicTime now = events_.now();
   trace_.Note("certainty", {});
   hosts_.ForgetNews(now);
-  rulings_.OnCertainty();
+  rulings_.OnCertainty(now);
   for (auto& [name, key] : keys_) {
     const Look look = fleet_->LookAt(name).value_or(Look());
     for (const auto& [whose, own] : own_) {

@@ -195,9 +195,9 @@ void LimitWatch::OnReport(Where where, uint64_t request, int64_t more_tokens, Mo
     if (event.request != request) continue;
     is_known = true;
     if (event.is_end && MustKnow(where, event)) return;
-    // It may have been counted already; and the tokens of whoever has never read the store mean
-    // nothing to anybody who has.
-    is_sure &= !event.is_end && event.where.footing == Footing::kShared;
+    // It may have been counted already; the tokens of whoever has never read the store mean nothing
+    // to anybody who has; and the end of what the store has lost may be no news that it is told.
+    is_sure &= !event.is_end && event.is_stored;
   }
   if (!is_known) return;  // from before a restart
   events_.push_back({.at = now,

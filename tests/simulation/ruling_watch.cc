@@ -34,6 +34,7 @@ RulingWatch::Claim RulingWatch::MakeClaim(Where where, MonotonicTime now) {
   return {.at = now,
           .giver = where.process,
           .is_stored = where.footing == Footing::kShared,
+          .stored_at = now,
           .longest = 0ms,
           .floor = {},
           .ceiling = {}};
@@ -73,16 +74,19 @@ void RulingWatch::OnProcessEnded(int process) {
   });
 }
 
-void RulingWatch::OnCertainty() {
-  EachClaim([](Claim& claim) {
-    claim.is_stored = claim.is_stored || claim.giver != 0;
+void RulingWatch::OnCertainty(MonotonicTime now) {
+  EachClaim([now](Claim& claim) {
+    if (!claim.is_stored && claim.giver != 0) {
+      claim.is_stored = true;
+      claim.stored_at = now;
+    }
     claim.ceiling += kToldAgain;
   });
 }
 
 void RulingWatch::OnLoss(MonotonicTime since) {
   EachClaim([since](Claim& claim) {
-    if (claim.at >= since) claim.is_stored = false;
+    if (claim.stored_at >= since) claim.is_stored = false;
   });
 }
 

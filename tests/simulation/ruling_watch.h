@@ -35,7 +35,7 @@ class RulingWatch {
 
   void OnProcessEnded(int process);
   // Every living process has told the others what it knows.
-  void OnCertainty();
+  void OnCertainty(MonotonicTime now);
   // The store has lost what it was told since then.
   void OnLoss(MonotonicTime since);
   // The store's clock was set: what is left may have its whole length again, or be over.
@@ -48,8 +48,9 @@ class RulingWatch {
   // Something that was done at one process.
   struct Claim {
     MonotonicTime at;
-    int giver = 0;           // 0: it is gone
-    bool is_stored = false;  // whoever reads the store knows it
+    int giver = 0;            // 0: it is gone
+    bool is_stored = false;   // whoever reads the store knows it
+    MonotonicTime stored_at;  // at the latest
     milliseconds longest{0};
     MonotonicTime floor, ceiling;  // when it ends
   };
