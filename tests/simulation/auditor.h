@@ -193,7 +193,12 @@ class Auditor {
   struct Own {
     MonotonicTime floor;
     MonotonicTime opening_until;
-    std::vector<std::pair<std::shared_ptr<const Grant>, MonotonicTime>> probes;
+    struct Probe {
+      std::shared_ptr<const Grant> grant;
+      std::string reporter;
+      MonotonicTime until;
+    };
+    std::vector<Probe> probes;
   };
   using ReportName = std::pair<std::string, uint64_t>;
 
@@ -210,6 +215,7 @@ class Auditor {
   LiveHosts::Name Here(const std::string& reporter) const { return {process_, reporter}; }
   BreakerWatch::Quorum QuorumFor(const ratelimitd::BreakerSettings& settings) const;
   bool MayCountAgain(const Written& written) const;
+  void CutProbesInDoubt(const std::string& reporter);
   void JudgeReportInDoubt(const common::Target& key, const Told& told, AckStatus ack);
   void JudgeGrantInDoubt(const AskFacts& ask, const common::Target& key,
                          const std::shared_ptr<const Grant>& grant);

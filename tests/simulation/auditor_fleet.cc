@@ -208,6 +208,16 @@ void Auditor::NoteOpening(const common::Target& key, const Look& before, const L
   }
 }
 
+void Auditor::CutProbesInDoubt(const std::string& reporter) {
+  for (auto& [whose, own] : own_) {
+    if (whose.first != process_) continue;
+    const MonotonicTime lease_end = events_.now() + Settings(whose.second).breaker.probe_lease;
+    for (Own::Probe& probe : own.probes) {
+      if (probe.reporter == reporter) probe.until = std::min(probe.until, lease_end);
+    }
+  }
+}
+
 void Auditor::JudgeReportInDoubt(const common::Target& key, const Told& told, AckStatus ack) {
   const MonotonicTime now = events_.now();
   Key& known = *Find(key);
@@ -217,7 +227,7 @@ void Auditor::JudgeReportInDoubt(const common::Target& key, const Told& told, Ac
   NoteNews(known);
   if (ack == AckStatus::kDuplicate) return;
   for (auto& [whose, own] : own_) {
-    std::erase_if(own.probes, [&](const auto& probe) { return probe.first == told.grant; });
+    std::erase_if(own.probes, [&](const auto& probe) { return probe.grant == told.grant; });
   }
   // Replicas that are apart give the same numbers: the report of one's probe may free another's.
   const bool is_probe = told.grant != nullptr && told.grant->is_probe;
@@ -260,7 +270,7 @@ void Auditor::JudgeGrantInDoubt(const AskFacts& ask, const common::Target& key,
   NoteNews(known);
   NoteOpening(key, before, after);
   known.breaker.OnUnjudgedGrant(now);
-  std::erase_if(own.probes, [&](const auto& probe) { return probe.second <= now; });
+  std::erase_if(own.probes, [&](const auto& probe) { return probe.until <= now; });
   if (after.phase() != Phase::kHalfOpen) {
     own.probes.clear();
     return;
@@ -268,7 +278,7 @@ void Auditor::JudgeGrantInDoubt(const AskFacts& ask, const common::Target& key,
   if (!grant->is_probe) Fail("I1", "half-open, and admitted without being a probe");
   if (!is_alone_ || Settings(key).breaker.probes > 1) return;
   if (!own.probes.empty()) Fail("I1", "a replica on its own lent a second probe");
-  own.probes.emplace_back(grant, ask.lease_end);
+  own.probes.push_back({grant, ask.reporter, ask.lease_end});
 }
 
 }  // namespace simulation

@@ -187,7 +187,7 @@ void Auditor::OnSessionEnded(const std::string& reporter, const std::function<vo
   handle();
   trace_.Note("goodbye", {});
   if (!is_fleet_ && !hosts_.OnSessionEnded(Here(reporter), events_.now())) return;
-  if (is_in_doubt_) return;
+  if (is_in_doubt_) return CutProbesInDoubt(reporter);
   for (auto& [key, known] : keys_) {
     const MonotonicTime lease_end = events_.now() + Settings(key).breaker.probe_lease;
     known->breaker.OnSessionEnded(reporter, lease_end);
