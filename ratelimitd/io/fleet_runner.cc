@@ -142,10 +142,15 @@ void FleetRunner::Flush() {
     table_.Update([&](TargetTable& table, auto) { state_.OnCommitted(table); });
     return;
   }
+  if (!committed.ok()) {
+    table_.Update([&](TargetTable& table, auto next_moment) {
+      state_.OnUnconfirmed(table, next_moment().now);
+    });
+    return;
+  }
   table_.Update(
       [&](TargetTable& table, auto next_moment) { state_.OnConflict(table, next_moment().now); });
   // Reads what has come between; the counts are written the next time.
-  if (!committed.ok()) return;
   const std::vector<DocumentKey> keys = KeysOf(writes);
   if (Decide(keys, committed->current, asked_at, {}).empty()) return;
   is_ahead_ = true;

@@ -18,6 +18,8 @@ constexpr size_t kMaxWriters = 16;
 constexpr milliseconds kClockTolerance = std::chrono::seconds(1);
 // Steps of the clock that are remembered, while there may be documents from before.
 constexpr size_t kMaxEpochs = 16;
+// Commits without a reply that are remembered for each document.
+constexpr size_t kMaxUnconfirmed = 8;
 // A document outlives the last moment in it, so that counts that fade need no moment of their own.
 constexpr milliseconds kLifeBeyond = std::chrono::hours(1);
 constexpr milliseconds kLongestLife = std::chrono::hours(24 * 40);
@@ -123,7 +125,8 @@ void FleetState::Read(TargetTable& table, const DocumentKey& key, const LoadedDo
   for (const auto& [name, bytes] : loaded.fields) {
     if (name == kMetaField) ReadMeta(document, bytes, now);
   }
-  if (LacksOwnWrite(document)) {
+  ConfirmShown(table, document);
+  if (OwnNumber(document) < document.own_number) {
     KeepFacts(table, key, document, now);
     ahead_.insert(key);
   }
@@ -194,11 +197,36 @@ void FleetState::ReadMeta(Document& document, std::string_view bytes, MonotonicT
   ++counts_.clock_steps;
 }
 
-bool FleetState::LacksOwnWrite(const Document& document) const {
-  if (document.own_number == 0) return false;
+uint64_t FleetState::OwnNumber(const Document& document) const {
   const auto is_own = [&](const Writer& writer) { return writer.replica_id == replica_id_; };
   const auto own = std::find_if(document.writers.begin(), document.writers.end(), is_own);
-  return own == document.writers.end() || own->number < document.own_number;
+  return own == document.writers.end() ? 0 : own->number;
+}
+
+void FleetState::KeepUnconfirmed() {
+  for (Pending& pending : pending_) {
+    std::vector<Unconfirmed>& unconfirmed = documents_[pending.write.key].unconfirmed;
+    if (unconfirmed.size() == kMaxUnconfirmed) unconfirmed.erase(unconfirmed.begin());
+    unconfirmed.push_back({pending.number, std::move(pending.fresh)});
+  }
+}
+
+// What a commit has told is no news any more, though nobody has confirmed it.
+void FleetState::ConfirmShown(TargetTable& table, Document& document) {
+  const uint64_t shown = OwnNumber(document);
+  for (const Unconfirmed& commit : document.unconfirmed) {
+    if (commit.number != shown) continue;
+    for (const auto& [name, told] : commit.fresh) {
+      FailureWindow::Fresh left = table.FreshOf(name);
+      left.admissions -= std::min(left.admissions, told.admissions);
+      left.successes -= std::min(left.successes, told.successes);
+      table.SetFresh(name, left);
+      NoteFresh(table, name);
+    }
+    document.own_number = shown;
+    document.unconfirmed.clear();
+    return;
+  }
 }
 
 void FleetState::KeepFacts(TargetTable& table, const DocumentKey& key, Document& document,
@@ -303,6 +331,9 @@ void FleetState::AddWrite(const TargetTable& table, const DocumentKey& key,
     TargetTable::FieldState whole = table.WriteField({key, name}, StateScope::kWhole);
     if (whole.bytes.empty()) continue;
     latest = std::max(latest, whole.latest);
+    const FieldName full{key, name};
+    const FailureWindow::Fresh fresh = table.FreshOf(full);
+    if (fresh != FailureWindow::Fresh()) pending.fresh.emplace_back(full, fresh);
     const auto known = document.fields.find(name);
     const bool is_known = known != document.fields.end() && known->second.bytes == whole.bytes;
     if (!is_known || is_whole) write.set_fields.emplace_back(name, whole.bytes);
@@ -340,6 +371,7 @@ void FleetState::OnCommitted(TargetTable& table) {
     if (document.must_rewrite) document.shift = microseconds(0);
     document.version = pending.write.new_version;
     document.own_number = pending.number;
+    document.unconfirmed.clear();
     document.must_rewrite = false;
     document.is_rolled_back = false;
     document.facts = {};
@@ -362,8 +394,17 @@ void FleetState::OnCommitted(TargetTable& table) {
   imported_.clear();
 }
 
+void FleetState::OnUnconfirmed(TargetTable& table, MonotonicTime now) {
+  KeepUnconfirmed();
+  RollBackRun(table, now);
+}
+
 void FleetState::OnConflict(TargetTable& table, MonotonicTime now) {
   ++counts_.conflicts;
+  RollBackRun(table, now);
+}
+
+void FleetState::RollBackRun(TargetTable& table, MonotonicTime now) {
   for (const FieldName& name : touched_) {
     RollBack(table, name, now);
     Document& document = documents_[name.document];
@@ -384,6 +425,7 @@ void FleetState::RollBack(TargetTable& table, const FieldName& name, MonotonicTi
 }
 
 void FleetState::OnOutage(TargetTable& table) {
+  KeepUnconfirmed();
   for (const Pending& pending : pending_) ahead_.insert(pending.write.key);
   pending_.clear();
   if (touched_.empty()) touched_ = table.TakeTouched();

@@ -10,7 +10,8 @@
 //
 // What happens to a replica's knowledge:
 //  - Of a document that others have written, the store's version holds; the replica's fresh counts
-//    (successes, admissions) are added to it.
+//    (successes, admissions) are added to it. Those of a commit whose reply was lost are added only
+//    while the store has not shown that it took effect.
 //  - When a document lacks a write of this replica that the store had confirmed (flushed, or a
 //    failover lost it), and after an outage, the replica's facts are merged into it: of two
 //    deadlines the later one, of two breakers the one that is open, of two words of an operator the
@@ -71,6 +72,8 @@ class FleetState {
   void OnCommitted(TargetTable& table);
   // The work done since Import never happened.
   void OnConflict(TargetTable& table, MonotonicTime now);
+  // Nobody knows whether the fresh counts were written; they stay fresh.
+  void OnUnconfirmed(TargetTable& table, MonotonicTime now);
   // Load or Commit failed. The work done stays in this replica's table, to be asserted later.
   void OnOutage(TargetTable& table);
 
@@ -98,12 +101,18 @@ class FleetState {
     MonotonicTime at;
     Order order = 0;
   };
+  // A commit without a reply: it may have taken effect, or may still.
+  struct Unconfirmed {
+    uint64_t number = 0;
+    std::vector<std::pair<FieldName, FailureWindow::Fresh>> fresh;
+  };
   struct Document {
     std::string version;  // empty: missing, as far as is known
     NameMap<Field> fields;
-    std::vector<Writer> writers;         // the latest writer last
-    uint64_t own_number = 0;             // this replica's last confirmed write
-    std::chrono::microseconds shift{0};  // of the moments in `fields`
+    std::vector<Writer> writers;           // the latest writer last
+    uint64_t own_number = 0;               // this replica's last confirmed write
+    std::vector<Unconfirmed> unconfirmed;  // its writes after that, the latest last
+    std::chrono::microseconds shift{0};    // of the moments in `fields`
     bool must_rewrite = false;
     Facts facts;                  // to be merged into what is read, until a write is confirmed
     bool is_rolled_back = false;  // the table has lost the facts
@@ -118,6 +127,7 @@ class FleetState {
     DocumentWrite write;
     std::vector<std::pair<std::string, Field>> fields;
     uint64_t number = 0;
+    std::vector<std::pair<FieldName, FailureWindow::Fresh>> fresh;
   };
 
   void NoteTime(MonotonicTime estimate, MonotonicTime now);
@@ -130,7 +140,10 @@ class FleetState {
   void ReadFields(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
                   Document& document, MonotonicTime now);
   void ReadMeta(Document& document, std::string_view bytes, MonotonicTime now);
-  bool LacksOwnWrite(const Document& document) const;
+  // The number of this replica's last write that a document shows; 0: of none.
+  uint64_t OwnNumber(const Document& document) const;
+  void KeepUnconfirmed();
+  void ConfirmShown(TargetTable& table, Document& document);
   static void KeepFacts(TargetTable& table, const DocumentKey& key, Document& document,
                         MonotonicTime now);
   void NoteFresh(const TargetTable& table, const FieldName& name);
@@ -139,6 +152,7 @@ class FleetState {
   void AddWrite(const TargetTable& table, const DocumentKey& key,
                 const std::set<std::string>& fields, MonotonicTime now);
   std::vector<DocumentWrite> Writes() const;
+  void RollBackRun(TargetTable& table, MonotonicTime now);
   void RollBack(TargetTable& table, const FieldName& name, MonotonicTime now);
 
   uint64_t replica_id_;

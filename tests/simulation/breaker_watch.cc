@@ -301,8 +301,6 @@ bool BreakerWatch::MayTrip(const BreakerSettings& settings, MonotonicTime now) c
     const bool is_news = !call.is_failure && now - call.at < news_takes_;
     if (call.is_sure && !is_news && now - call.at < settings.window - bucket) ++least_calls;
   }
-  // Successes whose commit was not confirmed are counted again.
-  if (has_lost_track_) most_calls *= 2;
   return most_calls >= settings.min_calls &&
          most_failures >= settings.failure_rate * static_cast<double>(least_calls);
 }

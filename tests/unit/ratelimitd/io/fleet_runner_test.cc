@@ -394,6 +394,37 @@ TEST_F(FleetRunnerTest, AnUnconfirmedCommitThatTookEffectCountsOnce) {
   });
 }
 
+TEST_F(FleetRunnerTest, CountsOfAnUnconfirmedCommitThatTookEffectCountOnce) {
+  b.Ask();
+  for (int i = 0; i < 10; ++i) a.Report(a.Ask(), OutcomeKind::kSuccess);
+  a.store.loses_next_reply = true;
+  a.runner.Flush();
+  a.Report(a.Ask(), OutcomeKind::kSuccess);
+  a.runner.Flush();
+  a.runner.Flush();
+  b.runner.Refresh();
+  EXPECT_EQ(b.Calls(), 11);
+  a.store.loses_next_reply = true;
+  a.Report(a.Ask(), OutcomeKind::kSuccess);
+  a.Report(a.Ask(), OutcomeKind::kUpstreamError);
+  EXPECT_TRUE(a.last.is_degraded);
+  for (Replica* replica : {&a, &b}) {
+    replica->runner.Refresh();
+    EXPECT_EQ(replica->Calls(), 13);
+  }
+}
+
+TEST_F(FleetRunnerTest, CountsOfACommitThatTookNoEffectAreNotLost) {
+  b.Ask();
+  for (int i = 0; i < 10; ++i) a.Report(a.Ask(), OutcomeKind::kSuccess);
+  redis.is_away = true;
+  a.runner.Flush();
+  redis.is_away = false;
+  a.runner.Flush();
+  b.runner.Refresh();
+  EXPECT_EQ(b.Calls(), 10);
+}
+
 class FleetRunnerResetTest : public FleetRunnerTest {
  protected:
   // Every kind of fact, about the target and its provider.
