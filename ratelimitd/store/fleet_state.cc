@@ -14,10 +14,6 @@ using std::chrono::microseconds;
 constexpr std::string_view kMetaField = "m";
 // Writers remembered in a document; one that was dropped merges its facts once more.
 constexpr size_t kMaxWriters = 16;
-// The clocks of a Redis and of the one that replaces it may differ by this without consequence.
-constexpr milliseconds kClockTolerance = std::chrono::seconds(1);
-// Steps of the clock that are remembered, while there may be documents from before.
-constexpr size_t kMaxEpochs = 16;
 // Commits without a reply that are remembered for each document.
 constexpr size_t kMaxUnconfirmed = 8;
 // A document outlives the last moment in it, so that counts that fade need no moment of their own.
@@ -49,42 +45,14 @@ std::vector<DocumentRead> FleetState::Reads(const TargetTable& table,
 void FleetState::Import(TargetTable& table, std::span<const DocumentKey> keys,
                         const LoadResult& loaded, MonotonicTime estimate) {
   const MonotonicTime now = ToMonotonic(loaded.now);
-  const auto step = std::chrono::duration_cast<microseconds>(now - estimate);
-  NoteTime(estimate, now);
-  if (std::chrono::abs(step) >= kClockTolerance) OnClockStep(table, step, now);
+  const microseconds step = clock_.Note(estimate, now);
+  if (step != microseconds(0)) OnClockStep(table, step, now);
   // What others did to the table between two runs, time will bring again.
   table.TakeTouched();
   for (size_t i = 0; i < keys.size() && i < loaded.documents.size(); ++i) {
     imported_.insert(keys[i]);
     Read(table, keys[i], loaded.documents[i], now);
   }
-}
-
-void FleetState::NoteTime(MonotonicTime estimate, MonotonicTime now) {
-  const auto step = std::chrono::duration_cast<microseconds>(now - estimate);
-  if (epochs_.empty()) {
-    epochs_.push_back({.begin = MonotonicTime::min(), .end = now});
-  } else if (std::chrono::abs(step) >= kClockTolerance) {
-    Epoch& last = epochs_.back();
-    // The clock may have been set at any time since it was last read.
-    const MonotonicTime begin = last.end + step - kClockTolerance;
-    last.end = estimate;
-    last.step = step;
-    epochs_.push_back({.begin = begin, .end = now});
-    if (epochs_.size() > kMaxEpochs) epochs_.pop_front();
-  }
-  epochs_.back().end = now;
-}
-
-microseconds FleetState::ShiftSince(MonotonicTime written_at, MonotonicTime now) const {
-  microseconds shift{0};
-  // The latest one in which it can have been written.
-  for (auto epoch = epochs_.rbegin(); epoch != epochs_.rend(); ++epoch) {
-    shift += epoch->step;
-    if (written_at >= epoch->begin && written_at <= epoch->end + kClockTolerance) return shift;
-  }
-  if (written_at <= now + kClockTolerance) return microseconds(0);
-  return std::chrono::duration_cast<microseconds>(now - written_at);
 }
 
 // Every moment of the table is moved at once, also of what this run does not concern: no later step
@@ -123,7 +91,7 @@ void FleetState::Read(TargetTable& table, const DocumentKey& key, const LoadedDo
   document.shift = microseconds(0);
   document.writers.clear();
   for (const auto& [name, bytes] : loaded.fields) {
-    if (name == kMetaField) ReadMeta(document, bytes, now);
+    if (name == kMetaField) ReadMeta(document, bytes);
   }
   ConfirmShown(table, document);
   if (OwnNumber(document) < document.own_number) {
@@ -182,7 +150,7 @@ void FleetState::ReadFields(TargetTable& table, const DocumentKey& key,
   }
 }
 
-void FleetState::ReadMeta(Document& document, std::string_view bytes, MonotonicTime now) {
+void FleetState::ReadMeta(Document& document, std::string_view bytes) {
   StateReader reader(bytes, microseconds(0));
   MonotonicTime written_at;
   reader.Time(written_at);
@@ -191,7 +159,7 @@ void FleetState::ReadMeta(Document& document, std::string_view bytes, MonotonicT
     reader.Number(writer.number);
   });
   if (!reader.IsSound()) document.writers.clear();
-  document.shift = ShiftSince(written_at, now);
+  document.shift = clock_.ShiftSince(written_at);
   if (document.shift == microseconds(0)) return;
   document.must_rewrite = true;
   ++counts_.clock_steps;

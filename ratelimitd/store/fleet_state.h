@@ -29,7 +29,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <set>
 #include <span>
@@ -40,6 +39,7 @@
 #include "ratelimitd/core/name_map.h"
 #include "ratelimitd/core/target_table.h"
 #include "ratelimitd/store/shared_state_store.h"
+#include "ratelimitd/store/store_clock.h"
 
 namespace ratelimitd {
 
@@ -117,12 +117,6 @@ class FleetState {
     Facts facts;                  // to be merged into what is read, until a write is confirmed
     bool is_rolled_back = false;  // the table has lost the facts
   };
-  // A time in which the store's clock ran evenly, by that clock.
-  struct Epoch {
-    MonotonicTime begin;                // perhaps earlier by as long as nobody had looked
-    MonotonicTime end;                  // of the last one: until now
-    std::chrono::microseconds step{0};  // of the clock at its end
-  };
   struct Pending {
     DocumentWrite write;
     std::vector<std::pair<std::string, Field>> fields;
@@ -130,16 +124,13 @@ class FleetState {
     std::vector<std::pair<FieldName, FailureWindow::Fresh>> fresh;
   };
 
-  void NoteTime(MonotonicTime estimate, MonotonicTime now);
-  // How far what was written at a moment of the store's clock is to be moved to mean the same now.
-  std::chrono::microseconds ShiftSince(MonotonicTime written_at, MonotonicTime now) const;
   void OnClockStep(TargetTable& table, std::chrono::microseconds step, MonotonicTime now);
   void Read(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
             MonotonicTime now);
   void OnMissing(TargetTable& table, const DocumentKey& key, Document& document, MonotonicTime now);
   void ReadFields(TargetTable& table, const DocumentKey& key, const LoadedDocument& loaded,
                   Document& document, MonotonicTime now);
-  void ReadMeta(Document& document, std::string_view bytes, MonotonicTime now);
+  void ReadMeta(Document& document, std::string_view bytes);
   // The number of this replica's last write that a document shows; 0: of none.
   uint64_t OwnNumber(const Document& document) const;
   void KeepUnconfirmed();
@@ -164,7 +155,7 @@ class FleetState {
   std::set<DocumentKey> imported_;  // in the run under way
   std::vector<FieldName> touched_;  // likewise
   std::vector<Pending> pending_;
-  std::deque<Epoch> epochs_;  // the last ones; none until the store has told its time
+  StoreClock clock_;
   Counts counts_;
 };
 
