@@ -190,7 +190,8 @@ std::optional<Finding> LimitWatch::JudgeStatus(Where where, const ratelimitd::Li
 
 void LimitWatch::OnReport(Where where, uint64_t request, int64_t more_tokens, MonotonicTime now) {
   NoteFooting(where);
-  bool is_known = false, is_sure = true;
+  // Whoever is alone may never have read the store, and not know the token.
+  bool is_known = false, is_sure = where.footing == Footing::kShared;
   for (const Event& event : events_) {
     if (event.request != request) continue;
     is_known = true;
