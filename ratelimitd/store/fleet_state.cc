@@ -23,6 +23,15 @@ constexpr milliseconds kLongestLife = std::chrono::hours(24 * 40);
 // than the facts.
 constexpr Order kOrderGap = 1'000'000;
 
+// Whether others may need to hear of it: also that there is nothing any more, since an operator
+// said so, when they may still know what there was.
+bool SaysSomething(const KeyRecord& record) {
+  const OperatorOverride::Record& ruling = record.health.ruling;
+  const bool was_ruled = ruling.since_word && *ruling.since_word < kLifeBeyond;
+  const bool was_reset = ruling.since_reset && *ruling.since_reset < kLifeBeyond;
+  return was_ruled || was_reset || !record.health.IsEmpty();
+}
+
 uint64_t DecisiveHash(const TargetTable& table, const FieldName& name) {
   return StableHash(table.WriteField(name, StateScope::kDecisive).bytes);
 }
@@ -114,10 +123,8 @@ void FleetState::OnMissing(TargetTable& table, const DocumentKey& key, Document&
   if (was_there) {
     KeepFacts(table, key, document, now);
     const auto& records = document.facts.records;
-    const bool says_something = std::any_of(records.begin(), records.end(),
-                                            [](const KeyRecord& r) { return !r.health.IsEmpty(); });
     // Otherwise it has expired, as it should.
-    if (says_something) {
+    if (std::any_of(records.begin(), records.end(), SaysSomething)) {
       ++counts_.reasserted;
       ahead_.insert(key);
       document.must_rewrite = true;

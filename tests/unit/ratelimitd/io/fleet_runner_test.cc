@@ -535,6 +535,23 @@ TEST_F(FleetRunnerResetTest, AStoreThatHasLostItIsToldAgain) {
   EXPECT_EQ(b.State(), HealthState::kHealthy);
 }
 
+// There is nothing left to be told but the reset itself.
+TEST_F(FleetRunnerResetTest, AStoreThatHasLostEverythingIsToldBeforeSomebodyTellsItOfTheLimit) {
+  for (const bool is_override : {false, true}) {
+    SCOPED_TRACE(is_override);
+    LearnEverything();
+    if (is_override) Rule(a, OverrideMode::kForcedOpen);
+    EXPECT_FALSE(IsAdmitted(b));
+    a.Reset(kProvider);
+    if (is_override) Rule(a, OverrideMode::kNone);
+    redis.documents.clear();
+    a.runner.Refresh();
+    b.runner.Refresh();
+    EXPECT_TRUE(IsAdmitted(b));
+    EXPECT_TRUE(IsAdmitted(a));
+  }
+}
+
 // Also one of which the replica that was reset did not know.
 TEST_F(FleetRunnerResetTest, AnOverrideInForceStays) {
   for (const bool is_known : {false, true}) {
