@@ -67,7 +67,7 @@ void Auditor::OnProcessEnded(int process) {
   processes_.erase(process);
   rulings_.OnProcessEnded(process);
   if (processes_.empty()) witness_ = nullptr;
-  hosts_.Forget(process);
+  hosts_.Forget(process, events_.now(), kNewsTakes);
   std::erase_if(own_, [process](const auto& item) { return item.first.first == process; });
   for (auto& [name, key] : keys_) key->breaker.OnCountsLost(events_.now());
 }

@@ -38,11 +38,12 @@ class LiveHosts {
     return --reporters_[name].sessions == 0;
   }
   // The replica is gone, and with it what it knew: of its hosts there is only what it had told.
-  void Forget(int replica) {
+  void Forget(int replica, MonotonicTime now, milliseconds news_takes) {
     for (auto& [name, reporter] : reporters_) {
       if (name.first != replica) continue;
       reporter.sessions = 0;
       reporter.is_hearsay = true;
+      reporter.is_lost |= now - reporter.first_word < news_takes;
     }
   }
 
@@ -85,7 +86,7 @@ class LiveHosts {
     MonotonicTime first_word;
     MonotonicTime last_word;
     bool is_hearsay = false;  // of a replica that is gone
-    bool is_lost = false;     // perhaps also to those that it had told
+    bool is_lost = false;     // perhaps it had told nobody, or they have lost it, too
   };
   std::map<Name, Reporter> reporters_;
 };
