@@ -21,6 +21,27 @@ constexpr milliseconds kDay = std::chrono::hours(24);
 constexpr ConfigRange<milliseconds> kUpToADay{kShortest, kDay};
 constexpr ConfigRange<int64_t> kCount{1, 1000};
 
+// Whether it is where one can listen: "host:port" or "[IPv6]:port", also port 0. gRPC takes more,
+// and not for what it says: 65536 for 0, no port for 443.
+bool IsListenAddress(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || colon == 0) return false;
+  const std::string_view host = text.substr(0, colon);
+  const std::string port(text.substr(colon + 1));
+  const bool is_v6 = host.starts_with('[') && host.ends_with(']');
+  if (!is_v6 && host.find(':') != std::string_view::npos) return false;
+  uint32_t number = 0;
+  return port.find_first_not_of("0123456789") == std::string::npos &&
+         absl::SimpleAtoi(port, &number) && number <= 65535;
+}
+
+void ReadAddress(ConfigObject& object, std::string_view key, std::string& address) {
+  object.ReadString(key, address);
+  if (object.Has(key) && !IsListenAddress(address)) {
+    object.Complain(key, "must be HOST:PORT or [IPv6]:PORT, for instance 127.0.0.1:50051");
+  }
+}
+
 // Reads sections that share an environment and a list of complaints.
 class SectionReader {
  public:
@@ -226,7 +247,7 @@ bool IsSamePort(std::string_view address, std::string_view other) {
 void ReadAdminService(SectionReader& reader, const ConfigEnvironment& environment,
                       const Config& main, ConfigObject& object, AdminServiceConfig& admin) {
   admin.is_on = true;
-  object.ReadString("listen", admin.listen);
+  ReadAddress(object, "listen", admin.listen);
   object.ReadStrings("client_names", admin.client_names);
   reader.Section(object, "tls", [&](ConfigObject& o) { ReadTls(o, environment, admin.tls); });
   const bool is_own = !admin.listen.empty();
@@ -276,7 +297,9 @@ void ReadProvider(SectionReader& reader, ConfigObject& object, TableSettings& ta
   object.ReadString("name", name);
   HealthSettings health = table.defaults;
   ReadHealth(reader, object, health);
-  if (name.size() > 256) object.Complain("name", "must have at most 256 bytes");
+  if (object.Has("name") && (name.empty() || name.size() > 256)) {
+    object.Complain("name", "must have 1 to 256 bytes");
+  }
   if (!name.empty() && !table.providers.emplace(name, health).second) {
     object.Complain("name", "is used by an earlier provider");
   }
@@ -304,8 +327,8 @@ absl::StatusOr<Config> ParseConfig(const ConfigNode& root, const ConfigEnvironme
   {
     SectionReader reader(environment, errors);
     ConfigObject object(root, "ratelimitd", environment, errors);
-    object.ReadString("listen", config.listen);
-    object.ReadString("admin", config.admin);
+    ReadAddress(object, "listen", config.listen);
+    ReadAddress(object, "admin", config.admin);
     if (IsSamePort(config.admin, config.listen)) {
       object.Complain("admin", "is the address of listen too: give it another port");
     }
