@@ -52,7 +52,7 @@ uint64_t ClientLimits::Take(std::string_view name, const LimitCost& cost,
 
 std::optional<LimitStatus> ClientLimits::Status(std::string_view name, MonotonicTime now) const {
   const Client* client = Find(name);
-  if (client == nullptr) return std::nullopt;
+  if (client == nullptr || client->settings.IsUnlimited()) return std::nullopt;
   return client->limits.Status(client->settings, now);
 }
 

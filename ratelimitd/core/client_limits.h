@@ -1,5 +1,5 @@
 // The limits of the gateways' clients: by name, for asks, and by the number that a token brings
-// back. Bounded; clients without limits are not kept. Not thread-safe.
+// back. Bounded; clients that never had limits are not kept. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ class ClientLimits {
   // Commits an admission. Returns the client's number; 0: it is not known.
   uint64_t Take(std::string_view name, const LimitCost& cost, const Limits::Lease& lease,
                 MonotonicTime now);
-  // Nothing: it is not known.
+  // Nothing: it is not known, or has no limits any more.
   std::optional<LimitStatus> Status(std::string_view name, MonotonicTime now) const;
   // An attempt of the client with this number is over; one that is forgotten owes nothing.
   void Settle(uint64_t id, uint64_t lease_id, int64_t more_tokens, MonotonicTime now);

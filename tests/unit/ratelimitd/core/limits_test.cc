@@ -113,6 +113,8 @@ TEST_F(ClientLimitsTest, EveryVerdictSaysWhatIsLeft) {
   EXPECT_EQ(refused.granted_index, -1);
   EXPECT_EQ(refused.client_limits->tokens.remaining, 750) << "a refusal takes nothing";
   EXPECT_EQ(refused.retry_after, 9s) << "when 900 fit again";
+  Allow({});
+  EXPECT_FALSE(Ask().client_limits.has_value()) << "its limits were taken away";
 }
 
 TEST_F(ClientLimitsTest, AFurtherAttemptIsNoSecondRequest) {
