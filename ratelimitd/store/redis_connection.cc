@@ -13,15 +13,16 @@ constexpr size_t kMaxReplyBytes = size_t{64} << 20;
 
 }  // namespace
 
-RedisConnection::RedisConnection(std::unique_ptr<RedisSocket> socket)
-    : socket_(std::move(socket)), reader_(redisReaderCreate()) {}
+RedisConnection::RedisConnection(std::string name, std::unique_ptr<RedisSocket> socket)
+    : name_(std::move(name)), socket_(std::move(socket)), reader_(redisReaderCreate()) {}
 
 absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(
     const RedisAddress& address, const RedisSettings& settings, const Login& login,
     const SocketDeadline& deadline) {
   auto socket = RedisSocket::Connect(address, settings, deadline);
   if (!socket.ok()) return socket.status();
-  std::unique_ptr<RedisConnection> connection(new RedisConnection(*std::move(socket)));
+  std::unique_ptr<RedisConnection> connection(
+      new RedisConnection(Concat(address.host, ":", address.port), *std::move(socket)));
   std::vector<std::string_view> words = {"AUTH"};
   if (!login.username.empty()) words.push_back(login.username);
   words.push_back(login.password);
@@ -35,7 +36,7 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisConnection::Open(
   std::string why(status.message());
   // A server that knows no AUTH repeats what came with it.
   if (!login.password.empty()) why = absl::StrReplaceAll(why, {{login.password, "[redacted]"}});
-  return absl::Status(status.code(), Concat(address.host, ":", address.port, ": ", why));
+  return absl::Status(status.code(), Concat(connection->name(), ": ", why));
 }
 
 absl::StatusOr<RedisReply> RedisConnection::Call(const std::vector<std::string_view>& words,

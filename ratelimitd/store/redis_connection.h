@@ -26,11 +26,15 @@ class RedisConnection {
     int database = 0;
   };
 
-  // Connects and logs in. Unavailable or PermissionDenied; the message names the address.
+  // Connects and logs in. Unavailable, or FailedPrecondition: the server refuses that, in its own
+  // words. The message names the address.
   static absl::StatusOr<std::unique_ptr<RedisConnection>> Open(const RedisAddress& address,
                                                                const RedisSettings& settings,
                                                                const Login& login,
                                                                const SocketDeadline& deadline);
+
+  // "host:port", for people.
+  const std::string& name() const { return name_; }
 
   // One command and its reply. Unavailable: the connection is of no use any more.
   // FailedPrecondition: the server refused; the message is its own, for instance "NOSCRIPT No
@@ -43,8 +47,9 @@ class RedisConnection {
     void operator()(redisReader* reader) const { redisReaderFree(reader); }
   };
 
-  explicit RedisConnection(std::unique_ptr<RedisSocket> socket);
+  RedisConnection(std::string name, std::unique_ptr<RedisSocket> socket);
 
+  const std::string name_;
   std::unique_ptr<RedisSocket> socket_;
   std::unique_ptr<redisReader, FreeReader> reader_;
 };

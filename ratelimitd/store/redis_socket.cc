@@ -30,6 +30,12 @@ std::string TlsError() {
   return text;
 }
 
+// What was wrong with the other side's certificate; nothing when that was not it.
+std::string WhyUntrusted(const SSL* ssl) {
+  const long verdict = SSL_get_verify_result(ssl);
+  return verdict == X509_V_OK ? "" : Concat(" (", X509_verify_cert_error_string(verdict), ")");
+}
+
 bool IsIpAddress(const std::string& host) {
   addrinfo hints{};
   hints.ai_flags = AI_NUMERICHOST;
@@ -104,7 +110,7 @@ absl::Status RedisSocket::StartTls(const RedisAddress& address, const RedisSetti
     const int result = SSL_connect(ssl_.get());
     if (result == 1) return absl::OkStatus();
     if (absl::Status status = WaitForTls(result, deadline); !status.ok()) {
-      return Broken(Concat("TLS: ", status.message()));
+      return Broken(Concat("TLS: ", status.message(), WhyUntrusted(ssl_.get())));
     }
   }
 }

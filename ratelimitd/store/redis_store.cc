@@ -94,13 +94,19 @@ bool IsElsewhere(std::string_view error) {
 
 // What the server says, and what helps.
 std::string DescribeRefusal(std::string_view error, const std::string& prefix) {
+  const std::string acl = Concat(
+      "its ACL must allow ratelimitd's user the keys \"{", prefix, "}:*\" and +select +role ",
+      "+script|load +eval +evalsha +time +hget +hgetall +hset +hdel +pexpire");
   const std::pair<std::string_view, std::string> remedies[] = {
       {"OOM", "give the Redis more memory than maxmemory allows now"},
       {"NOREPLICAS", "bring its replicas back, or lower min-replicas-to-write"},
       {"MISCONF", "it cannot save to its disk: look at that"},
       {"WRONGTYPE", Concat("another program writes keys that begin with \"{", prefix,
                            "}\": delete those, or choose another prefix")},
-      {"NOPERM", "its ACL must allow ratelimitd's user scripts and the keys of the prefix"}};
+      {"NOAUTH", "it wants a password: give the store password_file"},
+      {"WRONGPASS", "look at username and password_file of the store"},
+      {"NOPERM", acl},
+      {"can't run this command", acl}};
   for (const auto& [word, remedy] : remedies) {
     if (error.find(word) != std::string_view::npos) return Concat(error, "; ", remedy);
   }
@@ -137,8 +143,7 @@ void RedisStore::Run() {
     }
     lock.unlock();
     auto made = Connect();
-    const std::string why(made.status().message());
-    on_link_(made.ok() ? StoreLink::kReached : StoreLink::kUnreachable, why);
+    TellOfConnecting(made.status());
     lock.lock();
     if (made.ok()) {
       connection_ = *std::move(made);
@@ -148,6 +153,15 @@ void RedisStore::Run() {
     }
     changed_.wait_for(lock, delay, [this] { return is_stopping_; });
     delay = std::min(2 * delay, kLastRetry);
+  }
+}
+
+void RedisStore::TellOfConnecting(const absl::Status& status) const {
+  const std::string why(status.message());
+  if (absl::IsFailedPrecondition(status)) {
+    on_link_(StoreLink::kRefused, DescribeRefusal(why, settings_.prefix));
+  } else {
+    on_link_(status.ok() ? StoreLink::kReached : StoreLink::kUnreachable, why);
   }
 }
 
@@ -164,17 +178,25 @@ absl::StatusOr<std::unique_ptr<RedisConnection>> RedisStore::Connect() const {
       *address, settings_, {settings_.username, settings_.password.Reveal(), settings_.database},
       deadline);
   if (!connection.ok()) return connection.status();
-  auto role = (*connection)->Call({"ROLE"}, deadline);
+  if (absl::Status status = Prepare(**connection, deadline); !status.ok()) {
+    return absl::Status(status.code(), Concat((*connection)->name(), ": ", status.message()));
+  }
+  return connection;
+}
+
+absl::Status RedisStore::Prepare(RedisConnection& connection,
+                                 const SocketDeadline& deadline) const {
+  auto role = connection.Call({"ROLE"}, deadline);
   if (!role.ok()) return role.status();
   const auto items = ItemsOf(**role);
   if (items.empty() || TextOf(*items[0]) != "master") {
-    return absl::UnavailableError(Concat(address->host, ":", address->port, ": is not the master"));
+    return absl::UnavailableError("is not the master");
   }
   for (const Script* script : {&load_, &commit_, &share_}) {
-    auto loaded = (*connection)->Call({"SCRIPT", "LOAD", script->text}, deadline);
+    auto loaded = connection.Call({"SCRIPT", "LOAD", script->text}, deadline);
     if (!loaded.ok()) return loaded.status();
   }
-  return connection;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<RedisAddress> RedisStore::FindMaster(const SocketDeadline& deadline) const {
@@ -204,10 +226,11 @@ absl::StatusOr<RedisAddress> RedisStore::FindMaster(const SocketDeadline& deadli
 }
 
 void RedisStore::Drop(const absl::Status& why) {
+  const std::string told = Concat(connection_->name(), ": ", why.message());
   connection_.reset();
   refused_at_.reset();
   changed_.notify_all();
-  on_link_(StoreLink::kUnreachable, std::string(why.message()));
+  on_link_(StoreLink::kUnreachable, told);
 }
 
 void RedisStore::TakeAnswer(const absl::Status& status) {
@@ -220,7 +243,8 @@ void RedisStore::TakeAnswer(const absl::Status& status) {
   const std::string why(status.message());
   if (absl::IsUnavailable(status) || IsElsewhere(why)) return Drop(status);
   if (std::exchange(refused_at_, now)) return;
-  on_link_(StoreLink::kRefused, DescribeRefusal(why, settings_.prefix));
+  on_link_(StoreLink::kRefused,
+           Concat(connection_->name(), ": ", DescribeRefusal(why, settings_.prefix)));
 }
 
 absl::StatusOr<RedisReply> RedisStore::RunScript(const Script& script,

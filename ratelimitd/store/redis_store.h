@@ -26,7 +26,7 @@ namespace ratelimitd {
 enum class StoreLink : uint8_t {
   kReached,      // connected, or no refusal for some seconds
   kUnreachable,  // not connected
-  kRefused,      // connected, but the server refuses an operation, for instance for lack of memory
+  kRefused,      // the server answers, but refuses us, or an operation for instance without memory
 };
 
 class RedisStore final : public SharedStateStore {
@@ -58,7 +58,10 @@ class RedisStore final : public SharedStateStore {
   };
 
   void Run();
+  void TellOfConnecting(const absl::Status& status) const;
   absl::StatusOr<std::unique_ptr<RedisConnection>> Connect() const;
+  // Makes sure that it is the master, and gives it the scripts.
+  absl::Status Prepare(RedisConnection& connection, const SocketDeadline& deadline) const;
   absl::StatusOr<RedisAddress> FindMaster(const SocketDeadline& deadline) const;
   absl::StatusOr<RedisReply> RunScript(const Script& script,
                                        const std::vector<std::string_view>& words);

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from support.programs import free_port, wait_until
+from support.programs import REPOSITORY, free_port, wait_until
 from support.redis import RedisServer
 from support.stack import TIMEOUTS, Pair, ask, probe_among, wait_for_the_next_probe
 
@@ -407,7 +407,7 @@ def test_tls_and_password(programs, servers, tmp_path):
     "wrong, why",
     [
         ({"password": "wrong"}, "WRONGPASS"),
-        ({"password": "open-sesame", "tls_server_name": "else.example"}, "certificate verify"),
+        ({"password": "open-sesame", "tls_server_name": "else.example"}, "hostname mismatch"),
     ],
 )
 def test_a_store_that_cannot_be_trusted_is_not_used(programs, servers, tmp_path, wrong, why):
@@ -470,4 +470,43 @@ def test_a_redis_that_knows_no_password_repeats_none_of_it(programs, servers):
     redis = servers(options={"rename-command": "AUTH LOGIN"})
     store = {"kind": "redis", "url": redis.url, "password": "open-sesame", **STORE}
     log = programs.ratelimitd({"store": store}).log()
-    assert "store_unreachable" in log and "[redacted]" in log and "open-sesame" not in log
+    assert "store_refused" in log and "[redacted]" in log and "open-sesame" not in log
+
+
+@pytest.mark.parametrize(
+    "store, acl, why, remedy",
+    [
+        ({}, None, "NOAUTH", "give the store password_file"),
+        ({"password": "wrong"}, None, "WRONGPASS", "username and password_file"),
+        ({"username": "u", "password": "p"}, "+@scripting +@read +@write", "'role'", "+role"),
+        ({"username": "u", "password": "p"}, "+@all -time", "can't run this command", "+time"),
+    ],
+)
+def test_a_redis_that_refuses_us_says_what_it_lacks(programs, servers, store, acl, why, remedy):
+    redis = servers(options={"requirepass": "open-sesame"})
+    if acl:
+        redis.command("ACL", "SETUSER", "u", "on", ">p", "~{candor}:*", *acl.split())
+    ratelimitd = programs.ratelimitd({"store": {"kind": "redis", "url": redis.url, **store, **STORE}})
+
+    def refused():
+        return [line for line in ratelimitd.log_lines() if line["event"] == "store_refused"]
+
+    [line] = wait_until(refused, "it is told")
+    assert redis.address in line["error"] and why in line["error"] and remedy in line["error"]
+
+
+def test_the_commands_in_the_sample_configuration_are_enough(programs, servers):
+    sample = (REPOSITORY / "deploy" / "config" / "ratelimitd.yaml").read_text()
+    words = re.search(r"ACL like: (.*)\n#\s+# (\+.*)\n", sample)
+    redis = servers()
+    redis.command("ACL", "SETUSER", "u", "on", ">p", *words[1].split(), *words[2].split())
+    url = redis.url.removesuffix("/0") + "/1"
+    store = {"kind": "redis", "url": url, "username": "u", "password": "p", **STORE}
+    ratelimitd = programs.ratelimitd({"store": store})
+    target = {"provider": "openai", "model": "gpt"}
+    ratelimitd.call(
+        "AdmissionService/Report",
+        {"reporter": "r", "report": {"target": target, "kind": "OUTCOME_KIND_RATE_LIMITED"}},
+    )
+    events = [line["event"] for line in ratelimitd.log_lines()]
+    assert "store_reached" in events and "store_refused" not in events
