@@ -109,13 +109,20 @@ ConfigControl MakeConfigControl(const std::string& path, ConfigReloader& reloade
               }};
 }
 
+// A failure that names the part of the configuration that it is about.
+absl::Status Of(std::string_view part, const absl::Status& failure) {
+  return absl::Status(failure.code(), common::Concat(part, ": ", failure.message()));
+}
+
 // Null: operators have no listener of their own.
 absl::StatusOr<std::unique_ptr<AdminListener>> ListenForOperators(
     const AdminServiceConfig& config, AdminService& service, CertificateReloader& certificates) {
   if (!config.is_on || config.listen.empty()) return nullptr;
   const auto of_listener = certificates.Add(config.tls);
   if (!of_listener.ok()) return of_listener.status();
-  return AdminListener::Start({config.listen, 1, *of_listener}, service);
+  auto listener = AdminListener::Start({config.listen, 1, *of_listener}, service);
+  if (!listener.ok()) return Of("admin_service", listener.status());
+  return listener;
 }
 
 int ThreadCount(const Config& config) {
@@ -131,7 +138,9 @@ absl::StatusOr<std::vector<StoredRecord>> LoadStore(StateStore& store, Metrics& 
   if (sqlite != nullptr && !sqlite->set_aside().empty()) {
     metrics.CountSetAside();
     log.Write(LogLevel::kError, "store_damaged",
-              {{"set_aside", sqlite->set_aside()}, {"consequence", "starting empty"}});
+              {{"error", sqlite->damage()},
+               {"set_aside", sqlite->set_aside()},
+               {"consequence", "starting empty"}});
   }
   return records;
 }
@@ -215,7 +224,7 @@ absl::Status Run(const std::string& config_path, const Config& config) {
        .is_ready = [&is_ready] { return is_ready.load(); },
        .find_page = [&status](std::string_view target) { return status.FindPage(target); },
        .open_events = [&status](std::string_view target) { return status.OpenEvents(target); }});
-  if (!admin.ok()) return admin.status();
+  if (!admin.ok()) return Of("admin", admin.status());
 
   reloader_for_signals = &reloader;
   {

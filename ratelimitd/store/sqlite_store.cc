@@ -39,6 +39,7 @@ absl::StatusOr<std::vector<StoredRecord>> SqliteStore::Load() {
     auto aside = SetDatabaseAside(path_, std::to_string(stamp));
     if (!aside.ok()) return aside.status();
     set_aside_ = *aside;
+    damage_ = std::string(rows.status().message());
     rows = OpenAndRead();
   }
   if (!rows.ok()) return rows.status();

@@ -31,6 +31,8 @@ class SqliteStore final : public StateStore {
 
   // After Load: where the damaged file went; empty when it was sound.
   const std::string& set_aside() const { return set_aside_; }
+  // What was wrong with it: damage, or the form of another version.
+  const std::string& damage() const { return damage_; }
 
  private:
   using Key = std::pair<std::string, std::string>;
@@ -45,6 +47,7 @@ class SqliteStore final : public StateStore {
   const common::Clock& clock_;
   std::unique_ptr<HealthDatabase> database_;  // the writer's, once started
   std::string set_aside_;
+  std::string damage_;
   StoreEvents events_;
 
   std::mutex mutex_;

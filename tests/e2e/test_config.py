@@ -147,6 +147,23 @@ def test_a_taken_port_is_named(programs, tmp_path):
     assert ratelimitd.addresses["admin"] in done.stderr
 
 
+@pytest.mark.parametrize(
+    "key, old, new",
+    [
+        ("listen", "listen: 127.0.0.1:0", "listen: {}"),
+        ("admin", "admin: 127.0.0.1:0", "admin: {}"),
+        ("admin_service", "store:", "admin_service: {{listen: '{}'}}\nstore:"),
+    ],
+)
+def test_a_taken_port_is_named_with_its_key(programs, tmp_path, key, old, new):
+    taken = programs.ratelimitd().addresses["admin"]
+    path = tmp_path / "taken.yaml"
+    path.write_text(RATELIMITD.replace(old, new.format(taken), 1))
+    done = run(ratelimitd_binary(), path)
+    assert done.returncode > 0
+    assert done.stderr.startswith(f"ratelimitd: {key}: ") and taken in done.stderr
+
+
 def test_key_from_a_file_and_from_the_environment(programs, tmp_path):
     pair = Pair(programs, routes=1)
     secret = tmp_path / "key"

@@ -207,6 +207,7 @@ def test_a_damaged_database_is_set_aside_and_said_to_be(programs, tmp_path, dama
     [told] = [line for line in second.log_lines() if line["event"] == "store_damaged"]
     assert told["level"] == "error"
     assert told["consequence"] == "starting empty"
+    assert str(database) in told["error"]
     kept = pathlib.Path(told["set_aside"]).read_bytes()
     # Opening a database counts in its first page.
     assert (len(kept), kept[4096:]) == (len(damaged), damaged[4096:])

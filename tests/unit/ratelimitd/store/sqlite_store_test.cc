@@ -43,6 +43,7 @@ class SqliteStoreTest : public testing::Test {
     auto records = store.Load();
     EXPECT_TRUE(records.ok()) << records.status();
     set_aside_ = store.set_aside();
+    damage_ = store.damage();
     return records.ok() ? *records : std::vector<StoredRecord>();
   }
   // Puts and waits until it is durable.
@@ -58,6 +59,7 @@ class SqliteStoreTest : public testing::Test {
   std::filesystem::path directory_;
   std::string path_;
   std::string set_aside_;
+  std::string damage_;
 };
 
 TEST_F(SqliteStoreTest, EveryFieldSurvives) {
@@ -199,11 +201,23 @@ TEST_F(SqliteStoreTest, DamagedFilesAreSetAsideAndTheStoreStartsEmpty) {
     EXPECT_TRUE(LoadAgain().empty());
     EXPECT_NE(set_aside_, "");
     EXPECT_TRUE(std::filesystem::exists(set_aside_));
+    EXPECT_NE(damage_.find(path_), std::string::npos) << damage_;
     Keep({Record("p", "m", 1h)});
     EXPECT_EQ(LoadAgain().size(), 1u);
     std::filesystem::remove(path_);
     clock_.Advance(1s);
   }
+}
+
+TEST_F(SqliteStoreTest, AFileInTheFormOfAnotherVersionIsSetAsideAndSaidToBeThat) {
+  Keep({Record("openai", "gpt", 1h)});
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "PRAGMA user_version=7", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  EXPECT_TRUE(LoadAgain().empty());
+  EXPECT_NE(set_aside_, "");
+  EXPECT_NE(damage_.find("layout version 7"), std::string::npos) << damage_;
 }
 
 TEST_F(SqliteStoreTest, MissingDirectoryIsNamedWithTheRemedy) {
