@@ -171,6 +171,11 @@ void ReadSentinels(ConfigObject& object, RedisSettings& redis) {
   }
   object.ReadString("sentinel_master", redis.sentinel_master);
   object.ReadSecret("sentinel_password", redis.sentinel_password);
+  for (const std::string_view key :
+       {"sentinel_master", "sentinel_password", "sentinel_password_file"}) {
+    if (!sentinels.empty() || !object.Has(key)) continue;
+    object.Complain(key, "needs sentinels: say where they are, sentinels: [\"sentinel-1:26379\"]");
+  }
 }
 
 // What only a connection with TLS has.

@@ -105,7 +105,7 @@ void RenderRedis(YamlWriter& yaml, const RedisSettings& redis) {
   std::vector<std::string> sentinels;
   for (const RedisAddress& sentinel : redis.sentinels) sentinels.push_back(RenderAddress(sentinel));
   yaml.Texts("sentinels", sentinels);
-  yaml.Text("sentinel_master", redis.sentinel_master);
+  if (!sentinels.empty()) yaml.Text("sentinel_master", redis.sentinel_master);
   yaml.Secret("sentinel_password", redis.sentinel_password);
   yaml.Text("prefix", redis.prefix);
   yaml.Time("timeout", redis.timeout);
