@@ -368,12 +368,19 @@ absl::StatusOr<Config> ReadConfig(const std::string& path) {
   return ParseConfig(*root, common::SystemConfigEnvironment());
 }
 
-bool NeedsRestart(const Config& current, const Config& next) {
-  Config reloaded = current;
-  reloaded.table = next.table;
-  reloaded.table.max_targets = current.table.max_targets;
-  reloaded.table.max_reporters = current.table.max_reporters;
-  return reloaded != next;
+std::vector<std::string_view> FixedDifferences(const Config& current, const Config& next) {
+  std::vector<std::string_view> keys;
+  if (current.listen != next.listen) keys.push_back("listen");
+  if (current.tls != next.tls) keys.push_back("tls");
+  if (current.admin_service != next.admin_service) keys.push_back("admin_service");
+  if (current.admin != next.admin) keys.push_back("admin");
+  if (current.threads != next.threads) keys.push_back("threads");
+  if (current.drain != next.drain) keys.push_back("drain");
+  if (current.log_level != next.log_level) keys.push_back("log_level");
+  if (current.store != next.store) keys.push_back("store");
+  if (current.table.max_targets != next.table.max_targets) keys.push_back("bounds.targets");
+  if (current.table.max_reporters != next.table.max_reporters) keys.push_back("bounds.reporters");
+  return keys;
 }
 
 }  // namespace ratelimitd

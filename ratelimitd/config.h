@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -55,7 +56,7 @@ absl::StatusOr<Config> ReadConfig(const std::string& path);
 // a comment says that there is one.
 std::string RenderConfig(const Config& config);
 
-// Whether `next` differs from `current` in something that only a restart changes.
-bool NeedsRestart(const Config& current, const Config& next);
+// The keys in which `next` differs from `current` and which only a restart changes.
+std::vector<std::string_view> FixedDifferences(const Config& current, const Config& next);
 
 }  // namespace ratelimitd

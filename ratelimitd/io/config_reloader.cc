@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_join.h"
+
 namespace ratelimitd {
 
 using common::LogLevel;
@@ -15,20 +17,25 @@ absl::StatusOr<bool> ConfigReloader::Reload() {
     metrics_.CountReload(next.status());
     return next.status();
   }
-  const bool needs_restart = NeedsRestart(started_, *next);
+  const std::vector<std::string_view> fixed = FixedDifferences(started_, *next);
   table_.Update([&](TargetTable& table, auto) { table.Configure(InForce(next->table)); });
   current_ = *std::move(next);
-  log_.Write(needs_restart ? LogLevel::kWarning : LogLevel::kInfo, "config_reloaded",
-             {{"path", path_}, {"needs_restart", needs_restart}});
+  if (!fixed.empty()) {
+    const auto add = [](std::string* out, std::string_view key) { out->append(key); };
+    log_.Write(LogLevel::kWarning, "config_needs_restart",
+               {{"path", path_}, {"keys", absl::StrJoin(fixed, ", ", add)}});
+  }
+  log_.Write(LogLevel::kInfo, "config_reloaded",
+             {{"path", path_}, {"needs_restart", !fixed.empty()}});
   metrics_.CountReload(absl::OkStatus());
-  return needs_restart;
+  return !fixed.empty();
 }
 
 absl::StatusOr<bool> ConfigReloader::Validate() {
   const std::lock_guard lock(mutex_);
   const auto next = ReadConfig(path_);
   if (!next.ok()) return next.status();
-  return NeedsRestart(started_, *next);
+  return !FixedDifferences(started_, *next).empty();
 }
 
 std::string ConfigReloader::Render() {

@@ -296,3 +296,16 @@ def test_ratelimitd_reloads_and_refuses(programs):
     wait_until(lambda: "ratelimitd.yaml:1:" in ratelimitd.log(), "the refusal is logged")
     assert ratelimitd.is_running()
     assert ratelimitd.call("ProviderHealthService/ListProviders", {}) == {}
+
+
+def test_ratelimitd_names_what_needs_a_restart(programs):
+    ratelimitd = programs.ratelimitd()
+    listen = {"listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "store": {"kind": "memory"}}
+    ratelimitd.write_config({**listen, "threads": 3, "drain": "7s"})
+    ratelimitd.send(signal.SIGHUP)
+
+    def told():
+        return [x["keys"] for x in ratelimitd.log_lines() if x["event"] == "config_needs_restart"]
+
+    wait_until(told, "it is told")
+    assert {"threads", "drain"} <= set(told()[0].split(", "))

@@ -143,17 +143,29 @@ TEST(ConfigTest, ListenersMayShareAHostAndPortZero) {
   EXPECT_TRUE(Parse("{listen: 'h:10', admin: 'h:1'}").ok());
 }
 
-TEST(ConfigTest, OnlySomeChangesNeedARestart) {
+TEST(ConfigTest, WhatNeedsARestartIsNamed) {
   const auto current = Parse("{}");
-  EXPECT_FALSE(NeedsRestart(*current, *Parse("defaults: {breaker: {open: 9s}}")));
-  EXPECT_FALSE(NeedsRestart(*current, *Parse("providers: [{name: a}]")));
-  EXPECT_FALSE(NeedsRestart(*current, *Parse("retry_budget: {ratio: 1}")));
-  for (const char* text :
-       {"listen: 127.0.0.1:1", "admin: 127.0.0.1:1", "admin_service: {listen: 'localhost:1'}",
-        "threads: 3", "drain: 9s", "log_level: error", "store: {kind: memory}",
-        "store: {kind: redis}", "bounds: {targets: 9}", "bounds: {reporters: 9}"}) {
-    EXPECT_TRUE(NeedsRestart(*current, *Parse(text))) << text;
+  for (const char* text : {"{}", "defaults: {breaker: {open: 9s}}", "providers: [{name: a}]",
+                           "retry_budget: {ratio: 1}"}) {
+    EXPECT_TRUE(FixedDifferences(*current, *Parse(text)).empty()) << text;
   }
+  const std::pair<const char*, std::string_view> cases[] = {
+      {"listen: 127.0.0.1:1", "listen"},
+      {"admin: 127.0.0.1:1", "admin"},
+      {"admin_service: {listen: 'localhost:1'}", "admin_service"},
+      {"threads: 3", "threads"},
+      {"drain: 9s", "drain"},
+      {"log_level: error", "log_level"},
+      {"store: {kind: memory}", "store"},
+      {"store: {kind: redis}", "store"},
+      {"bounds: {targets: 9}", "bounds.targets"},
+      {"bounds: {reporters: 9}", "bounds.reporters"}};
+  for (const auto& [text, key] : cases) {
+    EXPECT_EQ(FixedDifferences(*current, *Parse(text)), std::vector<std::string_view>{key}) << text;
+  }
+  Config with_tls = *current;
+  with_tls.tls.cert_file = "tls.crt";
+  EXPECT_EQ(FixedDifferences(*current, with_tls), std::vector<std::string_view>{"tls"});
 }
 
 }  // namespace
