@@ -26,14 +26,15 @@ Auditor::Auditor(const Scenario& scenario, EventQueue& events, Trace& trace)
       events_(events),
       trace_(trace),
       limits_(scenario.client_limits, scenario.settings.For(kLimitedProvider).limits) {
-  const milliseconds news_takes = scenario.IsFleet() ? kNewsTakes : milliseconds(0);
+  BreakerWatch::Fleet fleet;
+  if (scenario.IsFleet()) fleet = {.news_takes = kNewsTakes, .may_forget = scenario.HasFlood()};
   for (const ProviderSpec& provider : scenario.providers) {
     const common::Target name{provider.name, ""};
-    keys_.emplace(name, std::make_unique<Key>(Level::kProvider, news_takes));
+    keys_.emplace(name, std::make_unique<Key>(Level::kProvider, fleet));
     numbers_.emplace(name, static_cast<int>(numbers_.size()));
     for (const std::string& model : provider.models) {
       const common::Target target{provider.name, model};
-      keys_.emplace(target, std::make_unique<Key>(Level::kTarget, news_takes));
+      keys_.emplace(target, std::make_unique<Key>(Level::kTarget, fleet));
       numbers_.emplace(target, static_cast<int>(numbers_.size()));
     }
   }

@@ -158,7 +158,7 @@ class Auditor {
   static constexpr milliseconds kNewsTakes = std::chrono::seconds(3);
 
   struct Key {
-    Key(ratelimitd::Level level, milliseconds news_takes) : breaker(level, news_takes) {}
+    Key(ratelimitd::Level level, const BreakerWatch::Fleet& fleet) : breaker(level, fleet) {}
     BackoffBounds backoff;
     BlockBounds block;
     BreakerWatch breaker;

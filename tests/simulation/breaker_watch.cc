@@ -286,7 +286,8 @@ void BreakerWatch::CountAnswer(const Told& told, Era era, MonotonicTime now) {
 }
 
 void BreakerWatch::CountAdmission(MonotonicTime now) {
-  admissions_.push_back({now, std::exchange(is_next_maybe_first_, false)});
+  const bool is_maybe_first = std::exchange(is_next_maybe_first_, false) || fleet_.may_forget;
+  admissions_.push_back({now, is_maybe_first});
   if (admissions_.size() > 4096) admissions_.pop_front();
 }
 
@@ -298,8 +299,10 @@ bool BreakerWatch::MayTrip(const BreakerSettings& settings, MonotonicTime now) c
     if (now - call.at > settings.window + bucket) continue;
     ++most_calls;
     if (call.is_failure) ++most_failures;
-    const bool is_news = !call.is_failure && now - call.at < news_takes_;
-    if (call.is_sure && !is_news && now - call.at < settings.window - bucket) ++least_calls;
+    const bool is_news = now - call.at < fleet_.news_takes;
+    const bool may_be_forgotten = !call.is_failure && (is_news || fleet_.may_forget);
+    if (call.is_sure && !may_be_forgotten && now - call.at < settings.window - bucket)
+      ++least_calls;
   }
   return most_calls >= settings.min_calls &&
          most_failures >= settings.failure_rate * static_cast<double>(least_calls);
@@ -430,7 +433,7 @@ void BreakerWatch::OnSessionEnded(const std::string& reporter, MonotonicTime lea
   for (Probe& probe : probes_) {
     if (probe.reporter != reporter) continue;
     // A replica other than the one that lent it may not know of the lease.
-    if (news_takes_ > 0ms) maybe_busy_until_ = std::max(maybe_busy_until_, probe.until);
+    if (fleet_.news_takes > 0ms) maybe_busy_until_ = std::max(maybe_busy_until_, probe.until);
     probe.until = std::min(probe.until, lease_end);
   }
 }
@@ -472,14 +475,14 @@ void BreakerWatch::OnClockStep(MonotonicTime now) {
   rate_before_ = std::max({kLowestRateBefore, rate_before_, RateBefore(now)});
   // Those that had not been told yet are told now.
   std::erase_if(admissions_,
-                [&](const Admission& admission) { return now - admission.at > news_takes_; });
+                [&](const Admission& admission) { return now - admission.at > fleet_.news_takes; });
   for (Admission& admission : admissions_) admission.at = now;
   is_next_maybe_first_ = true;
 }
 
 void BreakerWatch::OnCountsLost(MonotonicTime now) {
   for (Call& call : calls_) {
-    if (!call.is_failure && now - call.at < news_takes_) call.is_sure = false;
+    if (!call.is_failure && now - call.at < fleet_.news_takes) call.is_sure = false;
   }
 }
 
@@ -511,7 +514,7 @@ double BreakerWatch::RateBefore(MonotonicTime now) const {
   double highest = 0;
   for (auto it = admissions_.rbegin(); it != admissions_.rend(); ++it) {
     // Those of a replica that tells of them late are counted late.
-    if (now - it->at <= 60s + news_takes_) ++admissions;
+    if (now - it->at <= 60s + fleet_.news_takes) ++admissions;
     if (now - it->at <= 55s) first = it->at;
     if (it->is_maybe_first) highest = std::max(highest, rate());
   }

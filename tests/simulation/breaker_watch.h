@@ -44,9 +44,14 @@ class BreakerWatch {
     int life = 0;
   };
 
-  // `news_takes`: until all replicas know of successes and hosts; 0 for one that is alone.
-  BreakerWatch(ratelimitd::Level level, milliseconds news_takes)
-      : level_(level), news_takes_(news_takes) {}
+  // How counts spread over replicas.
+  struct Fleet {
+    milliseconds news_takes{0};  // until all know of successes and hosts; 0: one that is alone
+    // One that has no room for a target without facts forgets its successes and admissions for all,
+    // at any time.
+    bool may_forget = false;
+  };
+  BreakerWatch(ratelimitd::Level level, const Fleet& fleet) : level_(level), fleet_(fleet) {}
 
   // Time alone passed since the last look.
   std::optional<Finding> OnTime(const ratelimitd::BreakerSettings& settings, const Change& change);
@@ -68,7 +73,7 @@ class BreakerWatch {
   // A changed credential lifted a block; what the breaker did behind it is not known.
   void OnUnblocked(const ratelimitd::BreakerSettings& settings, const Change& change);
   // The key was forgotten and is as new.
-  void Forget() { *this = BreakerWatch(level_, news_takes_); }
+  void Forget() { *this = BreakerWatch(level_, fleet_); }
   // A new process has put back `record`, and shows `look`.
   void Restore(const ratelimitd::BreakerSettings& settings,
                const ratelimitd::Breaker::Record& record, const Look& look, MonotonicTime now,
@@ -139,7 +144,7 @@ class BreakerWatch {
   double RateBefore(MonotonicTime now) const;
 
   ratelimitd::Level level_;
-  milliseconds news_takes_;
+  Fleet fleet_;
   Mark mark_;  // of the last opening or closing
   Row row_;
   std::deque<Call> calls_;
