@@ -26,7 +26,7 @@ class ClientLimits {
 
   // Admits clients that are not known.
   Breaker::View Look(std::string_view name, int64_t cost_tokens, MonotonicTime now);
-  bool IsLimited(std::string_view name) const { return Find(name) != nullptr; }
+  bool Knows(std::string_view name) const { return Find(name) != nullptr; }
   // Commits an admission. Returns the client's number; 0: it is not known.
   uint64_t Take(std::string_view name, const LimitCost& cost, const Limits::Lease& lease,
                 MonotonicTime now);

@@ -73,7 +73,7 @@ bool TargetTable::RefuseByClientLimit(const Ask& ask, const Moment& moment, Verd
 void TargetTable::TakeFromLimits(const Ask& ask, const Grantee& grantee, MonotonicTime now,
                                  AdmissionToken& token) {
   const LimitSettings& limits = grantee.settings.limits;
-  if (limits.IsUnlimited() && !clients_.IsLimited(ask.client_name)) return;
+  if (limits.IsUnlimited() && !clients_.Knows(ask.client_name)) return;
   const Limits::Lease lease{.id = ++last_id_,
                             .reporter_id = grantee.reporter_id,
                             .until = LeaseEnd(grantee.settings.breaker, ask, now)};

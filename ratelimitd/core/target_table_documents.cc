@@ -123,7 +123,7 @@ void TargetTable::CollectDocuments(const Ask& ask, std::vector<DocumentKey>& key
   for (const TargetName& target : ask.targets) {
     keys.push_back({DocumentKind::kProvider, std::string(target.provider)});
   }
-  if (clients_.IsLimited(ask.client_name)) {
+  if (clients_.Knows(ask.client_name)) {
     keys.push_back({DocumentKind::kClient, std::string(ask.client_name)});
   }
 }
@@ -160,14 +160,14 @@ void TargetTable::ConfirmReport(std::string_view reporter, uint64_t sequence_num
 }
 
 bool TargetTable::Knows(const DocumentKey& key) const {
-  if (key.kind == DocumentKind::kClient) return clients_.IsLimited(key.name);
+  if (key.kind == DocumentKind::kClient) return clients_.Knows(key.name);
   return FindProvider(key.name) != nullptr;
 }
 
 std::vector<FieldName> TargetTable::FieldsOf(const DocumentKey& key) const {
   std::vector<FieldName> names;
   if (key.kind == DocumentKind::kClient) {
-    if (clients_.IsLimited(key.name)) names.push_back(NameOfClient(key.name));
+    if (clients_.Knows(key.name)) names.push_back(NameOfClient(key.name));
     return names;
   }
   const Provider* provider = FindProvider(key.name);

@@ -119,6 +119,10 @@ grpc::Status CheckAsk(const pb::Ask& ask) {
   if (ask.targets_size() < 1 || ask.targets_size() > kMaxTargets) {
     return Invalid("BAD_TARGETS", Concat("an ask needs 1 to ", kMaxTargets, " targets"));
   }
+  // A later one may have no side effects, which FIRST_AVAILABLE has.
+  if (!pb::AdmitMode_IsValid(ask.mode())) {
+    return Invalid("BAD_MODE", "an ask needs a known mode");
+  }
   if (ask.client_name().size() > kMaxNameBytes) {
     return Invalid("BAD_CLIENT_NAME",
                    Concat("client_name must have at most ", kMaxNameBytes, " bytes"));

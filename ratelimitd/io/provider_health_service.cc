@@ -117,6 +117,10 @@ grpc::Status ProviderHealthService::List(const pb::ListProvidersRequest& request
     return MakeRpcError(grpc::StatusCode::INVALID_ARGUMENT, "BAD_PAGE_SIZE",
                         "page_size must not be negative");
   }
+  if (!pb::HealthState_IsValid(request.state())) {
+    return MakeRpcError(grpc::StatusCode::INVALID_ARGUMENT, "BAD_STATE",
+                        "state must be a known one");
+  }
   std::string_view token = request.page_token();
   if (!token.empty() && token.substr(0, kTokenPrefix.size()) != kTokenPrefix) {
     return MakeRpcError(grpc::StatusCode::INVALID_ARGUMENT, "BAD_PAGE_TOKEN",

@@ -222,18 +222,26 @@ absl::Status HealthDatabase::Prepare() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<StampedRecord>> HealthDatabase::ReadAll() {
+// That the file cannot be read now, for instance for want of memory, does not make it damaged.
+absl::Status HealthDatabase::Check() {
   sqlite3_stmt* statement = nullptr;
-  bool is_sound = false;
-  if (sqlite3_prepare_v2(database_, "PRAGMA quick_check(1)", -1, &statement, nullptr) ==
-          SQLITE_OK &&
-      sqlite3_step(statement) == SQLITE_ROW) {
+  absl::Status status;
+  if (sqlite3_prepare_v2(database_, "PRAGMA quick_check(1)", -1, &statement, nullptr) !=
+          SQLITE_OK ||
+      sqlite3_step(statement) != SQLITE_ROW) {
+    status = Error("check");
+  } else {
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, 0));
-    is_sound = text != nullptr && std::strcmp(text, "ok") == 0;
+    const bool is_sound = text != nullptr && std::strcmp(text, "ok") == 0;
+    if (!is_sound) status = absl::DataLossError(Concat(path_, " is damaged"));
   }
   sqlite3_finalize(statement);
-  if (!is_sound) return absl::DataLossError(Concat(path_, " is damaged"));
+  return status;
+}
 
+absl::StatusOr<std::vector<StampedRecord>> HealthDatabase::ReadAll() {
+  if (absl::Status status = Check(); !status.ok()) return status;
+  sqlite3_stmt* statement = nullptr;
   std::vector<StampedRecord> rows;
   if (sqlite3_prepare_v2(database_, kSelect, -1, &statement, nullptr) != SQLITE_OK) {
     return Error("read");

@@ -48,6 +48,7 @@ class HealthDatabase {
   HealthDatabase(sqlite3* database, std::string path);
   absl::Status Prepare();
   absl::Status Run(const char* sql);
+  absl::Status Check();
   absl::Status ReadOverrides(std::vector<StampedRecord>& rows);
   absl::Status WriteOne(const StampedRecord& record);
   absl::Status WriteOverride(const StampedRecord& record);

@@ -194,6 +194,7 @@ def test_peek_has_no_effect(pair):
         ),
         ("AdmissionService/Report", {"reporter": "x", "report": {"sequence_number": 1}}),
         ("ProviderHealthService/ListProviders", {"page_size": -1}),
+        ("ProviderHealthService/ListProviders", {"state": 77}),
         ("ProviderHealthService/ListProviders", {"page_token": "not ours"}),
         ("ProviderHealthService/GetProvider", {}),
     ],

@@ -232,6 +232,12 @@ TEST_F(ServerTest, SessionsEndWithTheReasonOfTheMistake) {
       {"no hello", [](auto& r) { r.clear_hello(); }, "NO_HELLO"},
       {"no reporter", [](auto& r) { r.mutable_hello()->clear_reporter(); }, "BAD_REPORTER"},
       {"no target", [](auto& r) { r.add_asks(); }, "BAD_TARGETS"},
+      {"unknown mode",
+       [](auto& r) {
+         AddTarget("p", *r.add_asks());
+         r.mutable_asks(0)->set_mode(static_cast<pb::AdmitMode>(9));
+       },
+       "BAD_MODE"},
       {"no kind", [](auto& r) { r.add_reports(); }, "BAD_KIND"},
       {"too many asks",
        [](auto& r) {
