@@ -199,6 +199,10 @@ void Auditor::OnSessionEnded(const std::string& reporter, const std::function<vo
 
 void Auditor::CheckMemory() {
   if (witness_ == nullptr) return;
+  // Counting takes what time has brought, as every look does.
+  if (!is_fleet_) {
+    for (const auto& [key, known] : keys_) Catch(key);
+  }
   const ratelimitd::TableStats stats = witness_->Stats();
   const size_t bound = scenario_.settings.max_targets;
   if (stats.targets > bound || stats.providers > bound ||

@@ -423,8 +423,9 @@ void BreakerWatch::Restore(const BreakerSettings& settings,
   Forget();
   rate_before_ = std::max(kLowestRateBefore, record.rate_before);
   if (record.phase == ratelimitd::Breaker::Phase::kClosed) return;
-  // The opening or closing itself is older than this life.
-  mark_ = {1, turn, MonotonicTime()};
+  // The opening or closing itself is older than this life; what is over may not have been put back.
+  const bool is_over = look.phase() == Phase::kServing && look.state != HealthState::kRamping;
+  mark_ = {is_over ? Turn{0} : Turn{1}, turn, MonotonicTime()};
   if (look.phase() == Phase::kHidden) has_unknown_probes_ = true;
   JoinRamp(settings, look, now);
 }
