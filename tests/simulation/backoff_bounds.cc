@@ -51,8 +51,8 @@ void BackoffBounds::OnSuccess(const Told& told, int life, MonotonicTime now) {
 }
 
 void BackoffBounds::OnMemory(MonotonicTime until, MonotonicTime now, Turn turn) {
-  if (until <= ceiling_) return;
-  ceiling_ = until;
+  if (until <= floor_) return;
+  ceiling_ = std::max(ceiling_, until);
   mark_.MaybeSet(turn, now);
 }
 
