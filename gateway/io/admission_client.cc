@@ -317,7 +317,7 @@ asio::awaitable<AdmissionVerdict> AdmissionSession::Ask(const AskAction& ask,
   const uint64_t id = next_correlation_id_++;
   SendAsk(id, pending);
   asks_.emplace(id, &pending);
-  late_asks_.push_back({id, pending.asked_at + Patience()});
+  waiting_asks_.push_back({id, pending.asked_at});
   due_asks_.push_back({id, pending.asked_at + config_->ratelimitd.deadline});
   SetTimer();
   ScheduleFlush();
@@ -367,9 +367,17 @@ void AdmissionSession::StartStream() {
   stream_->Start();
 }
 
+// The next one has its own time to answer all of them; else each, late by a little more than the
+// one before, would have it left again before it could.
 void AdmissionSession::Switch() {
+  const common::MonotonicTime now = clock_.Monotonic();
   outgoing_.Clear();
-  for (const auto& [id, pending] : asks_) SendAsk(id, *pending);
+  waiting_asks_.clear();
+  for (const auto& [id, pending] : asks_) {
+    SendAsk(id, *pending);
+    waiting_asks_.push_back({id, now});
+  }
+  SetTimer();
   StartStream();
 }
 
@@ -518,10 +526,10 @@ void AdmissionSession::OnVerdict(const pb::Verdict& verdict) {
 }
 
 void AdmissionSession::SetTimer() {
-  if (late_asks_.empty() && due_asks_.empty()) return;
-  const bool is_late_next =
-      due_asks_.empty() || (!late_asks_.empty() && late_asks_.front().at < due_asks_.front().at);
-  due_.Set(is_late_next ? late_asks_.front().at : due_asks_.front().at);
+  auto next = common::MonotonicTime::max();
+  if (!waiting_asks_.empty()) next = waiting_asks_.front().since + Patience();
+  if (!due_asks_.empty()) next = std::min(next, due_asks_.front().at);
+  if (next != common::MonotonicTime::max()) due_.Set(next);
 }
 
 void AdmissionSession::OnTimer() {
@@ -538,14 +546,12 @@ std::chrono::nanoseconds AdmissionSession::Patience() const {
 void AdmissionSession::OnAskLate() {
   const common::MonotonicTime now = clock_.Monotonic();
   bool is_silent = false;
-  while (!late_asks_.empty() && late_asks_.front().at <= now) {
-    const uint64_t id = late_asks_.front().correlation_id;
-    late_asks_.pop_front();
-    const auto found = asks_.find(id);
-    if (found == asks_.end() || last_heard_ >= found->second->asked_at) continue;
-    is_silent = true;
-    // The round may have begun anew, so that the next stream may have the same replica.
-    late_asks_.push_back({id, now + Patience()});
+  while (!waiting_asks_.empty() && waiting_asks_.front().since + Patience() <= now) {
+    const WaitingAsk waiting = waiting_asks_.front();
+    waiting_asks_.pop_front();
+    if (!asks_.contains(waiting.correlation_id)) continue;
+    is_silent |= last_heard_ < waiting.since;
+    waiting_asks_.push_back({waiting.correlation_id, now});
   }
   if (!is_silent || stream_ == nullptr || !client_.has_replicas_) return;
   silent_peer_ = stream_->peer();
@@ -579,7 +585,7 @@ void AdmissionSession::GiveUp(uint64_t id) {
 void AdmissionSession::FailAllAsks() {
   absl::flat_hash_map<uint64_t, PendingAsk*> asks;
   asks.swap(asks_);
-  late_asks_.clear();
+  waiting_asks_.clear();
   due_asks_.clear();
   for (auto& [id, pending] : asks) {
     metrics_.CountAsk(AskResult::kUnreachable, clock_.Monotonic() - pending->asked_at);

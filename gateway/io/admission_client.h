@@ -136,6 +136,11 @@ class AdmissionSession {
     uint64_t correlation_id = 0;
     common::MonotonicTime at;
   };
+  // One whose replica is silent if it says nothing for a part of the deadline.
+  struct WaitingAsk {
+    uint64_t correlation_id = 0;
+    common::MonotonicTime since;
+  };
 
   bool IsAway() const;
   void StartStream();
@@ -189,8 +194,8 @@ class AdmissionSession {
   candor::ratelimitd::v1::SessionRequest outgoing_;
   uint64_t next_correlation_id_ = 1;
   absl::flat_hash_map<uint64_t, PendingAsk*> asks_;  // owned by the coroutines that wait
-  std::deque<DueAsk> late_asks_;  // a third of the deadline; in the order of time
-  std::deque<DueAsk> due_asks_;   // likewise, all of it
+  std::deque<WaitingAsk> waiting_asks_;              // in the order of time
+  std::deque<DueAsk> due_asks_;                      // likewise
   Deadline due_;
 
   ReportQueue reports_;
