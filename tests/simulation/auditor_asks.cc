@@ -62,7 +62,7 @@ void Auditor::OnAsk(const AskFacts& ask, const std::function<const Verdict&()>& 
   const auto index = static_cast<size_t>(verdict.granted_index);
   const bool is_probe = verdict.decisions[index].decision == Decision::kAdmitProbe;
   grant = std::make_shared<const Grant>(
-      Grant{life_, turn_, events_.now(), ask.targets[index], is_probe, overtaken[index]});
+      Grant{life_, turn_, events_.now(), ask.targets[index], is_probe, overtaken[index], process_});
   if (overtaken[index]) {
     if (is_probe) Fail("I1", "a probe was lent without agreement");
     JudgeOvertakenGrant(ask.targets[index]);

@@ -229,9 +229,13 @@ void Auditor::JudgeReportInDoubt(const common::Target& key, const Told& told, Ac
   for (auto& [whose, own] : own_) {
     std::erase_if(own.probes, [&](const auto& probe) { return probe.grant == told.grant; });
   }
-  // Replicas that are apart give the same numbers: the report of one's probe may free another's.
+  // Replicas that are apart give the same numbers: the report of what one admitted may free
+  // another's probe.
   const bool is_probe = told.grant != nullptr && told.grant->is_probe;
-  if (after.phase() != Phase::kHalfOpen || is_probe) own_[{process_, key}].probes.clear();
+  const bool is_of_another = told.grant != nullptr && told.grant->process != process_;
+  if (after.phase() != Phase::kHalfOpen || is_probe || is_of_another) {
+    own_[{process_, key}].probes.clear();
+  }
   NoteOpening(key, before, after);
   known.breaker.OnUnjudgedReport(told, now);
   Told unsure = told;

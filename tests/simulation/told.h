@@ -26,6 +26,7 @@ struct Grant {
   common::Target target;
   bool is_probe = false;
   bool is_order_unsure = false;  // others did something between the decision and `turn`
+  int process = 0;               // that gave it
 };
 
 struct Told {
