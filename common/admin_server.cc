@@ -14,39 +14,15 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "common/admin_connections.h"
 #include "common/clock.h"
 #include "common/concat.h"
+#include "common/listen_address.h"
 
 namespace common {
 namespace {
 
 constexpr int kListenBacklog = 128;
-
-struct HostAndPort {
-  std::string host;
-  std::string port;
-};
-
-// Splits "host:port" or "[v6]:port"; nothing when it is neither.
-std::optional<HostAndPort> SplitAddress(std::string_view address) {
-  const size_t colon = address.rfind(':');
-  if (colon == address.npos || colon + 1 == address.size()) return std::nullopt;
-  std::string_view host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != host.npos) {
-    return std::nullopt;
-  }
-  const std::string port(address.substr(colon + 1));
-  int port_number = 0;
-  const bool is_port = absl::ascii_isdigit(static_cast<unsigned char>(port.front())) &&
-                       absl::SimpleAtoi(port, &port_number) && port_number <= 65'535;
-  if (host.empty() || !is_port) return std::nullopt;
-  return HostAndPort{std::string(host), port};
-}
 
 absl::Status CannotListen(std::string_view address, std::string_view reason) {
   return absl::UnavailableError(Concat("cannot listen on ", address, ": ", reason));

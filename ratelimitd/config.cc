@@ -6,6 +6,7 @@
 
 #include "absl/strings/numbers.h"
 #include "common/config_document.h"
+#include "common/listen_address.h"
 
 namespace ratelimitd {
 namespace {
@@ -21,23 +22,10 @@ constexpr milliseconds kDay = std::chrono::hours(24);
 constexpr ConfigRange<milliseconds> kUpToADay{kShortest, kDay};
 constexpr ConfigRange<int64_t> kCount{1, 1000};
 
-// Whether it is where one can listen: "host:port" or "[IPv6]:port", also port 0. gRPC takes more,
-// and not for what it says: 65536 for 0, no port for 443.
-bool IsListenAddress(std::string_view text) {
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return false;
-  const std::string_view host = text.substr(0, colon);
-  const std::string port(text.substr(colon + 1));
-  const bool is_v6 = host.starts_with('[') && host.ends_with(']');
-  if (!is_v6 && host.find(':') != std::string_view::npos) return false;
-  uint32_t number = 0;
-  return port.find_first_not_of("0123456789") == std::string::npos &&
-         absl::SimpleAtoi(port, &number) && number <= 65535;
-}
-
+// gRPC takes more, and not for what it says: port 65536 for 0, no port for 443.
 void ReadAddress(ConfigObject& object, std::string_view key, std::string& address) {
   object.ReadString(key, address);
-  if (object.Has(key) && !IsListenAddress(address)) {
+  if (object.Has(key) && !common::SplitAddress(address)) {
     object.Complain(key, "must be HOST:PORT or [IPv6]:PORT, for instance 127.0.0.1:50051");
   }
 }

@@ -110,7 +110,7 @@ ConfigControl MakeConfigControl(const std::string& path, ConfigReloader& reloade
 }
 
 // A failure that names the part of the configuration that it is about.
-absl::Status Of(std::string_view part, const absl::Status& failure) {
+absl::Status NamePart(std::string_view part, const absl::Status& failure) {
   return absl::Status(failure.code(), common::Concat(part, ": ", failure.message()));
 }
 
@@ -121,7 +121,7 @@ absl::StatusOr<std::unique_ptr<AdminListener>> ListenForOperators(
   const auto of_listener = certificates.Add(config.tls);
   if (!of_listener.ok()) return of_listener.status();
   auto listener = AdminListener::Start({config.listen, 1, *of_listener}, service);
-  if (!listener.ok()) return Of("admin_service", listener.status());
+  if (!listener.ok()) return NamePart("admin_service", listener.status());
   return listener;
 }
 
@@ -224,7 +224,7 @@ absl::Status Run(const std::string& config_path, const Config& config) {
        .is_ready = [&is_ready] { return is_ready.load(); },
        .find_page = [&status](std::string_view target) { return status.FindPage(target); },
        .open_events = [&status](std::string_view target) { return status.OpenEvents(target); }});
-  if (!admin.ok()) return Of("admin", admin.status());
+  if (!admin.ok()) return NamePart("admin", admin.status());
 
   reloader_for_signals = &reloader;
   {

@@ -90,11 +90,10 @@ ConnectRace::~ConnectRace() {
 }
 
 asio::awaitable<error_code> ConnectRace::Run(const Endpoints& endpoints, tcp::socket& winner) {
-  const std::shared_ptr<State> state = state_;
-  state->endpoints = AlternateFamilies(endpoints);
-  state->winner = &winner;
-  state->StartNext();
-  co_return *co_await state->done.Wait();
+  state_->endpoints = AlternateFamilies(endpoints);
+  state_->winner = &winner;
+  state_->StartNext();
+  co_return *co_await state_->done.Wait();
 }
 
 void ConnectRace::Cancel() {

@@ -303,17 +303,17 @@ void FleetState::AddWrite(const TargetTable& table, const DocumentKey& key,
   MonotonicTime latest = now;
   for (const auto& [name, field] : document.fields) latest = std::max(latest, field.latest);
   for (const std::string& name : names) {
-    TargetTable::FieldState whole = table.WriteField({key, name}, StateScope::kWhole);
+    const FieldName full{key, name};
+    TargetTable::FieldState whole = table.WriteField(full, StateScope::kWhole);
     if (whole.bytes.empty()) continue;
     latest = std::max(latest, whole.latest);
-    const FieldName full{key, name};
     const FailureWindow::Fresh fresh = table.FreshOf(full);
     if (fresh != FailureWindow::Fresh()) pending.fresh.emplace_back(full, fresh);
     const auto known = document.fields.find(name);
     const bool is_known = known != document.fields.end() && known->second.bytes == whole.bytes;
     if (!is_known || is_whole) write.set_fields.emplace_back(name, whole.bytes);
     pending.fields.emplace_back(
-        name, Field{std::move(whole.bytes), DecisiveHash(table, {key, name}), whole.latest});
+        name, Field{std::move(whole.bytes), DecisiveHash(table, full), whole.latest});
   }
   StateWriter meta(StateScope::kWhole);
   meta.Time(now);

@@ -22,8 +22,8 @@
 //    the clock as it was before a step that this process has seen. One from the future of the clock
 //    by steps that it has not seen counts from now.
 // While the store is away each replica lends probes by its own knowledge: there may then be as many
-// in flight as there are replicas, and one more when a probe is reported to another replica than
-// the one that lent it, since both may have given it the same number.
+// in flight as there are replicas, and one more when an attempt is reported to another replica than
+// the one that admitted it, since that may have given a probe of its own the same number.
 //
 // Not thread-safe.
 #pragma once

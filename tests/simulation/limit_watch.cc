@@ -95,11 +95,11 @@ void LimitWatch::CountRunning(Where where, MonotonicTime now, Expected& expected
 LimitWatch::Expected LimitWatch::Expect(const LimitSettings& limits, Where where, int64_t tokens,
                                         MonotonicTime now) const {
   Expected expected;
-  expected.requests_paid = PaidUntil(where, limits.requests_per_minute, &Event::requests);
-  expected.tokens_paid = PaidUntil(where, limits.tokens_per_minute, &Event::tokens);
+  const Range requests = PaidUntil(where, limits.requests_per_minute, &Event::requests);
+  const Range tokens_paid = PaidUntil(where, limits.tokens_per_minute, &Event::tokens);
   const auto ready_at = [&](MonotonicTime Range::*bound) {
-    return std::max(ReadyAt(expected.requests_paid.*bound, 1, limits.requests_per_minute, now),
-                    ReadyAt(expected.tokens_paid.*bound, tokens, limits.tokens_per_minute, now));
+    return std::max(ReadyAt(requests.*bound, 1, limits.requests_per_minute, now),
+                    ReadyAt(tokens_paid.*bound, tokens, limits.tokens_per_minute, now));
   };
   expected.ready = {ready_at(&Range::least), ready_at(&Range::most)};
   CountRunning(where, now, expected);

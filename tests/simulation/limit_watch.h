@@ -63,12 +63,12 @@ class LimitWatch {
   // When a process would admit a request, by the least and the most that it may count.
   struct Expected {
     Range ready;
-    Range requests_paid, tokens_paid;  // until when what was taken is paid
     int64_t least_running = 0, most_running = 0;
     bool must_wait_for_permit = false, may_wait_for_permit = false;
   };
 
   bool MustKnow(Where where, const Event& event) const;
+  // Until when what was taken is paid.
   Range PaidUntil(Where where, int64_t per_minute, int64_t Event::*cost) const;
   Expected Expect(const ratelimitd::LimitSettings& limits, Where where, int64_t tokens,
                   MonotonicTime now) const;
